@@ -1,0 +1,1 @@
+#include "issuer/issuer.h"

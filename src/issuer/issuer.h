@@ -1,0 +1,193 @@
+/* issuer: takes batches of claims and gives verdicts; the only way to an issue.
+ *
+ * One interface for every way to run (struct issuer_operations is how one joins); the
+ * embedded one is here: a writer thread around engine and SQLite ledger. Not for: HTTP,
+ * JSON, credentials. Called by the api from any loop's thread.
+ *
+ * A job (a batch of claims or a command) belongs to the issuer from a successful
+ * issuer_submit until it calls job->done, in the writer's thread; the memory stays the
+ * submitter's. Jobs of one kind are done in the order they were submitted; claims go
+ * before commands. No verdict leaves before the commit it may rest on (I3, I8).
+ */
+#ifndef COUPON_ISSUER_H
+#define COUPON_ISSUER_H
+
+#include "base/base.h"
+#include "ledger/ledger.h"
+
+/* ---- claims ---- */
+
+enum verdict {
+    VERDICT_ISSUED,
+    VERDICT_REPLAYED,       /* the same claim again, by its request key: the same issue */
+    VERDICT_ALREADY_ISSUED, /* the user holds one: rank and issued_at_us tell which */
+    VERDICT_NO_SUCH_COUPON,
+    VERDICT_PAUSED,
+    VERDICT_NOT_STARTED, /* starts_us tells when */
+    VERDICT_ENDED,
+    VERDICT_SOLD_OUT,
+    /* not verdicts on the claim but on us; 503 */
+    VERDICT_OVERLOADED,
+    VERDICT_STORAGE_UNAVAILABLE,
+    VERDICT_OUTCOME_UNKNOWN,
+    VERDICT_STARTING,
+};
+
+struct claim {
+    /* asked; texts last until done */
+    uint64_t coupon_id;
+    struct digest user; /* issuer_user_digest of user_id */
+    struct slice user_id;
+    struct slice request_key; /* Idempotency-Key; size 0: none */
+    void *context;            /* the submitter's */
+    /* answered */
+    enum verdict verdict;
+    uint32_t rank;
+    int64_t issued_at_us;
+    int64_t starts_us;
+};
+
+/* ---- jobs ---- */
+
+enum job_kind {
+    JOB_CLAIMS,
+    JOB_COUPON_CREATE, /* coupon, key -> coupon, status; EXISTS, CONFLICT; replayed */
+    JOB_COUPON_CHANGE, /* patch -> coupon, status; NOT_FOUND, CONFLICT, INVALID + field */
+    JOB_COUPON_READ,   /* coupon.id -> coupon; archived ones too; NOT_FOUND */
+    JOB_COUPONS_READ,  /* after_id, limit -> coupons, coupon_count */
+    JOB_ISSUE_READ,    /* reference -> issue; NOT_FOUND */
+    JOB_HOLDING_READ,  /* reference.coupon_id, user, user_id -> issue; NOT_FOUND
+                          (`known` tells whether there is such a coupon) */
+};
+
+struct job {
+    enum job_kind kind;
+    struct job *next; /* the issuer's while it owns the job, the submitter's otherwise */
+    void (*done)(struct job *job);
+    void *context; /* the submitter's */
+};
+
+#define CLAIM_BATCH_MAX 2048
+
+struct claim_batch {
+    struct job job; /* first */
+    struct claim *claims;
+    size_t count; /* 1 … CLAIM_BATCH_MAX */
+};
+
+/* What a PATCH asks for; a member counts when its bit is set in `set`. */
+enum coupon_patch_bit {
+    PATCH_TITLE = 1,
+    PATCH_TOTAL_QUANTITY = 2,
+    PATCH_ISSUE_START = 4,
+    PATCH_ISSUE_END = 8,
+    PATCH_DISCOUNT_AMOUNT = 16,
+    PATCH_MIN_AVAILABLE_AMOUNT = 32,
+    PATCH_PAUSED = 64,
+    PATCH_METADATA = 128,
+    PATCH_ARCHIVED = 256,
+};
+
+struct command {
+    struct job job;    /* first */
+    int status;        /* answered: STATUS_OK, one named at the kind, or FULL, IO, NO_MEMORY,
+                          AMBIGUOUS, STOPPED (503 each) */
+    const char *field; /* with STATUS_INVALID: the API's name of the field; a constant */
+    const char *why;   /* with STATUS_INVALID: a sentence; a constant */
+    bool known;
+    bool replayed;
+    struct coupon_record coupon;
+    struct creation_key key;
+    unsigned patch_set; /* of enum coupon_patch_bit; the values are in `coupon` */
+    bool patch_archived;
+    const uint32_t *if_versions; /* If-Match: any of these; NULL: no condition */
+    size_t if_version_count;
+    struct issue_reference reference;
+    struct digest user;
+    struct slice user_id;
+    struct issue_record issue;
+    uint64_t after_id;
+    size_t limit;
+    struct coupon_record *coupons; /* room for `limit`, the submitter's */
+    size_t coupon_count;
+};
+
+struct issuer; /* opaque; begins with its operations */
+
+/* Hands a job over. STATUS_FULL the queue is full, STATUS_STOPPED the issuer is stopping:
+ * in both cases the job stays the caller's and done is not called. */
+int MUST_CHECK issuer_submit(struct issuer *issuer, struct job *job);
+
+/* The digest this issuer knows a user by. Any thread. */
+struct digest issuer_user_digest(const struct issuer *issuer, struct slice user_id);
+
+/* ---- published: what loops may read without asking the writer. Any thread. ---- */
+
+enum issuer_state {
+    ISSUER_STARTING, /* reading the record */
+    ISSUER_READY,
+    ISSUER_UNWRITABLE, /* the last write failed; back to READY by itself when one works */
+    ISSUER_BROKEN,     /* outcome unknown: must be stopped and started anew */
+    ISSUER_STOPPING,
+};
+enum issuer_state issuer_state(const struct issuer *issuer);
+
+/* A coupon in memory as last published (issued_quantity: committed), or STATUS_NOT_FOUND
+ * (never there, or archived). */
+int MUST_CHECK issuer_coupon(const struct issuer *issuer, uint64_t coupon_id,
+                             struct coupon_record *ret_coupon);
+
+struct issuer_figures {
+    uint64_t coupons;
+    uint64_t issues;
+    uint64_t queue_depth; /* claims waiting */
+    int64_t clock_held_back_us;
+};
+struct issuer_figures issuer_figures(const struct issuer *issuer);
+
+/* ---- the embedded issuer ---- */
+
+struct issuer_local_options {
+    const char *directory;                  /* the data folder */
+    const char *vfs;                        /* SQLite VFS; NULL: the default */
+    size_t queue_max;                       /* claims that may wait; more: STATUS_FULL */
+    size_t coupons_max;                     /* coupons not archived */
+    int64_t probe_interval_us;              /* how often writing is tried again after a failure */
+    int64_t (*clock_source)(void *context); /* NULL: CLOCK_REALTIME */
+    void *clock_context;
+    struct digest_key digest_key; /* random, from the caller */
+    /* In the writer's thread, on every change of state; may be NULL. BROKEN and the end of
+     * a start that failed (`why` says what to do) want the process to stop. */
+    void (*state_changed)(void *context, enum issuer_state state, const char *why);
+    /* In the writer's thread while it reads a long record; may be NULL. */
+    void (*progress)(void *context, uint64_t issues, uint64_t total);
+    void *context;
+};
+void issuer_local_options_default(struct issuer_local_options *ret_options);
+
+/* Opens the ledger (STATUS_BUSY, DAMAGED, NEWER, IO at once) and starts the writer, which
+ * reads the record: STARTING until it is READY, or BROKEN when the record cannot be used. */
+int MUST_CHECK issuer_local_start(const struct issuer_local_options *options,
+                                  struct issuer **ret_issuer, struct complaint *complaint);
+
+/* Finishes every job in the queue, takes no new ones, closes the ledger, joins the thread.
+ * The complaint tells when closing failed. */
+int issuer_stop(struct issuer *issuer, struct complaint *complaint);
+void issuer_free(struct issuer *issuer); /* stopped before; takes NULL */
+
+/* How a way to run joins: one function for each call above, same meaning. */
+struct issuer_operations {
+    int (*submit)(struct issuer *, struct job *);
+    struct digest (*user_digest)(const struct issuer *, struct slice);
+    enum issuer_state (*state)(const struct issuer *);
+    int (*coupon)(const struct issuer *, uint64_t, struct coupon_record *);
+    struct issuer_figures (*figures)(const struct issuer *);
+    int (*stop)(struct issuer *, struct complaint *);
+    void (*free)(struct issuer *);
+};
+
+struct issuer {
+    const struct issuer_operations *operations;
+};
+
+#endif

@@ -1,0 +1,209 @@
+/* ledger: the durable record of coupons and issues.
+ *
+ * What is in the ledger happened; memory is rebuilt from it. One interface for every store
+ * (struct ledger_operations is how a store joins); SQLite is here. Not for: deciding who
+ * gets a coupon (engine) or when to write (issuer). Called by the issuer's writer thread
+ * and by verify; a ledger is used by one thread at a time.
+ *
+ * What a failed write means, for every call that writes:
+ *   STATUS_NO_MEMORY, STATUS_FULL, STATUS_IO   nothing was written, the transaction is
+ *       rolled back, the ledger can be used again (the "known failure" of I8);
+ *   STATUS_AMBIGUOUS   fsync failed, or the rollback did: nobody knows what is durable.
+ *       Every later call returns STATUS_AMBIGUOUS too; close, open anew, read again.
+ */
+#ifndef COUPON_LEDGER_H
+#define COUPON_LEDGER_H
+
+#include "base/base.h"
+
+#define COUPON_TITLE_MAX    256  /* bytes of UTF-8 */
+#define COUPON_METADATA_MAX 2048 /* bytes of JSON */
+#define USER_ID_MAX         128  /* visible ASCII characters */
+#define REQUEST_KEY_MAX     128  /* visible ASCII characters */
+#define COUPON_UNLIMITED    INT64_C(-1)
+#define LEDGER_SLICE_MAX    1000 /* rows one read may return */
+
+/* A row of `coupons`. Texts are terminated. Times in microseconds, UTC. */
+struct coupon_record {
+    uint64_t id; /* 1 … 2^53-1 */
+    char title[COUPON_TITLE_MAX + 1];
+    char metadata[COUPON_METADATA_MAX + 1]; /* a JSON object, or "" for none */
+    int64_t total_quantity;                 /* COUPON_UNLIMITED: NULL in the table */
+    uint32_t issued_quantity;
+    int64_t discount_amount;
+    int64_t min_available_amount;
+    int64_t issue_start_us;
+    int64_t issue_end_us;
+    bool paused;
+    uint32_t version; /* 1 at first, +1 with every change */
+    int64_t created_us;
+    int64_t updated_us;
+    int64_t archived_us; /* 0: not archived */
+};
+
+/* Names one issue: the pair travels together so that the two are never swapped. */
+struct issue_reference {
+    uint64_t coupon_id;
+    uint32_t rank;
+};
+
+/* A row of `coupon_issues`, its texts owned by whoever made it. In a row given to a visitor
+ * they last until the visitor returns. */
+struct issue_row {
+    struct issue_reference reference;
+    struct slice user_id;
+    struct slice request_key; /* size 0: none was sent */
+    int64_t issued_at_us;
+};
+
+/* The same with room of its own, for what outlives the call. Texts are terminated. */
+struct issue_record {
+    struct issue_reference reference;
+    char user_id[USER_ID_MAX + 1];
+    char request_key[REQUEST_KEY_MAX + 1];
+    int64_t issued_at_us;
+};
+
+/* A row of `coupon_revisions`: what was in force from `first_rank` on. */
+struct coupon_revision {
+    uint64_t coupon_id;
+    uint32_t version;
+    int64_t changed_us;
+    int64_t total_quantity;
+    int64_t issue_start_us;
+    int64_t issue_end_us;
+    bool paused;
+    bool archived;
+    uint32_t first_rank;
+};
+
+/* A coupon's issued_quantity after a batch. */
+struct issued_count {
+    uint64_t coupon_id;
+    uint32_t issued_quantity;
+};
+
+/* The Idempotency-Key of a coupon's creation, and a digest of what was asked with it. */
+struct creation_key {
+    struct slice key; /* size 0: none */
+    unsigned char request_digest[32];
+};
+
+/* Receives the record in order: each coupon by id, its revisions by version, its issues by
+ * rank. A negative return stops the visit, which returns it. A NULL member is not called. */
+struct ledger_visitor {
+    void *context;
+    bool archived_too; /* also archived coupons with their issues */
+    int (*coupon)(void *context, const struct coupon_record *coupon);
+    int (*revision)(void *context, const struct coupon_revision *revision);
+    int (*issue)(void *context, const struct issue_row *issue);
+    /* issues whose coupon_id has no coupon; NULL: the visit returns STATUS_DAMAGED there */
+    int (*orphan)(void *context, uint64_t coupon_id);
+    /* every 100,000 issues; `total` is the sum of issued_quantity of what will be visited */
+    void (*progress)(void *context, uint64_t visited, uint64_t total);
+};
+
+struct ledger; /* opaque; begins with its operations */
+
+/* ---- SQLite ---- */
+
+struct ledger_sqlite_options {
+    const char *directory; /* the data folder; made (0700) when it is missing */
+    const char *vfs;       /* SQLite VFS name; NULL: the default */
+    bool existing_only;    /* verify: STATUS_NOT_FOUND rather than a new file, and nothing
+                              in the folder is changed, not even by recovery or closing */
+};
+
+/* Opens DIRECTORY/coupon.db and holds DIRECTORY/coupon.lock until closed. Recovers what a
+ * crash left in the WAL and, before it returns, makes that durable in the main file.
+ * STATUS_BUSY another process holds the folder, STATUS_DAMAGED, STATUS_NEWER,
+ * STATUS_NOT_FOUND, STATUS_IO, STATUS_NO_MEMORY; the complaint says what to do. */
+int MUST_CHECK ledger_sqlite_open(const struct ledger_sqlite_options *options,
+                                  struct ledger **ret_ledger, struct complaint *complaint);
+
+/* ---- any store ---- */
+
+/* Writes what is pending, folds the WAL into the file and closes. Takes NULL. Returns
+ * STATUS_OK, or why the last folding failed (what was committed is safe all the same). */
+int ledger_close(struct ledger *ledger, struct complaint *complaint);
+
+/* The latest moment the record tells of: issues, creations, changes. 0 when empty. */
+int MUST_CHECK ledger_latest_us(struct ledger *ledger, int64_t *ret_latest_us);
+
+/* One transaction: all issues, in the order given (a coupon's by rank), and the coupons'
+ * new counts; durable when it returns STATUS_OK (I3). `issue_count` may be 0: then nothing
+ * is written. */
+int MUST_CHECK ledger_append(struct ledger *ledger, const struct issue_row *issues,
+                             size_t issue_count, const struct issued_count *counts,
+                             size_t coupon_count, struct complaint *complaint);
+
+/* Inserts the coupon with its first revision; id 0: the next free id is put into
+ * coupon->id. version, issued_quantity and archived_us are set to 1, 0, 0. STATUS_EXISTS:
+ * the id is taken, archived ones included. `key` may be NULL. */
+int MUST_CHECK ledger_coupon_create(struct ledger *ledger, struct coupon_record *coupon,
+                                    const struct creation_key *key, struct complaint *complaint);
+
+/* Who was created with this key: STATUS_NOT_FOUND; STATUS_CONFLICT when it was used with
+ * another request digest. */
+int MUST_CHECK ledger_creation_read(struct ledger *ledger, const struct creation_key *key,
+                                    uint64_t *ret_coupon_id);
+
+/* Writes all of the coupon but issued_quantity and created_us, and its revision, whose
+ * first_rank is issued_quantity + 1. The caller has raised `version`. */
+int MUST_CHECK ledger_coupon_change(struct ledger *ledger, const struct coupon_record *coupon,
+                                    struct complaint *complaint);
+
+/* Reads. STATUS_NOT_FOUND; STATUS_IO or STATUS_DAMAGED when the file cannot be read. */
+int MUST_CHECK ledger_coupon_read(struct ledger *ledger, uint64_t coupon_id,
+                                  struct coupon_record *ret_coupon);
+/* Up to `limit` (<= LEDGER_SLICE_MAX) coupons with id > after_id, by id, archived included. */
+int MUST_CHECK ledger_coupons_read(struct ledger *ledger, uint64_t after_id, size_t limit,
+                                   struct coupon_record *ret_coupons, size_t *ret_count);
+int MUST_CHECK ledger_issue_read(struct ledger *ledger, struct issue_reference reference,
+                                 struct issue_record *ret_issue);
+/* Up to `limit` (<= LEDGER_SLICE_MAX) issues of the coupon with rank > after.rank, by rank. */
+int MUST_CHECK ledger_issues_read(struct ledger *ledger, struct issue_reference after, size_t limit,
+                                  struct issue_record *ret_issues, size_t *ret_count);
+
+/* Hands the whole record to the visitor. STATUS_DAMAGED when rows contradict the schema. */
+int MUST_CHECK ledger_visit(struct ledger *ledger, const struct ledger_visitor *visitor,
+                            struct complaint *complaint);
+
+/* Writes and commits one row that means nothing: tells whether writing works again. */
+int MUST_CHECK ledger_probe(struct ledger *ledger, struct complaint *complaint);
+
+/* Housekeeping between batches (SQLite: checkpoint when due). `idle`: nobody waits, so it
+ * may be done before it is urgent. STATUS_AMBIGUOUS as for a write; STATUS_IO or
+ * STATUS_FULL: not done, will be tried again. */
+int MUST_CHECK ledger_tend(struct ledger *ledger, bool idle, struct complaint *complaint);
+
+/* The store's own check of its file (SQLite: PRAGMA quick_check). STATUS_DAMAGED. */
+int MUST_CHECK ledger_check(struct ledger *ledger, struct complaint *complaint);
+
+/* How a store joins: one function for each call above, same meaning. */
+struct ledger_operations {
+    int (*close)(struct ledger *, struct complaint *);
+    int (*latest_us)(struct ledger *, int64_t *);
+    int (*append)(struct ledger *, const struct issue_row *, size_t, const struct issued_count *,
+                  size_t, struct complaint *);
+    int (*coupon_create)(struct ledger *, struct coupon_record *, const struct creation_key *,
+                         struct complaint *);
+    int (*creation_read)(struct ledger *, const struct creation_key *, uint64_t *);
+    int (*coupon_change)(struct ledger *, const struct coupon_record *, struct complaint *);
+    int (*coupon_read)(struct ledger *, uint64_t, struct coupon_record *);
+    int (*coupons_read)(struct ledger *, uint64_t, size_t, struct coupon_record *, size_t *);
+    int (*issue_read)(struct ledger *, struct issue_reference, struct issue_record *);
+    int (*issues_read)(struct ledger *, struct issue_reference, size_t, struct issue_record *,
+                       size_t *);
+    int (*visit)(struct ledger *, const struct ledger_visitor *, struct complaint *);
+    int (*probe)(struct ledger *, struct complaint *);
+    int (*tend)(struct ledger *, bool, struct complaint *);
+    int (*check)(struct ledger *, struct complaint *);
+};
+
+/* The first member of every store's own struct. */
+struct ledger {
+    const struct ledger_operations *operations;
+};
+
+#endif
