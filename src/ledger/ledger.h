@@ -27,7 +27,6 @@
 struct coupon_record {
     uint64_t id; /* 1 … 2^53-1 */
     char title[COUPON_TITLE_MAX + 1];
-    char metadata[COUPON_METADATA_MAX + 1]; /* a JSON object, or "" for none */
     int64_t total_quantity;                 /* COUPON_UNLIMITED: NULL in the table */
     uint32_t issued_quantity;
     int64_t discount_amount;
@@ -39,6 +38,7 @@ struct coupon_record {
     int64_t created_us;
     int64_t updated_us;
     int64_t archived_us; /* 0: not archived */
+    char metadata[COUPON_METADATA_MAX + 1]; /* a JSON object, or "" for none; last (board.c) */
 };
 
 /* Names one issue: the pair travels together so that the two are never swapped. */

@@ -1,0 +1,227 @@
+/* The embedded issuer: one writer thread around issuer_step, with the clock and the queue.
+ * It owns engine, ledger and the board's changes; loops only push jobs and read the board. */
+#include "issuer/step.h"
+
+#include <stdlib.h>
+
+/* Start is refused when the record is further ahead of the clock than this (I5). */
+static const int64_t AHEAD_MAX_US = 60 * US_PER_SECOND;
+
+struct local {
+    struct issuer issuer; /* first */
+    struct issuer_local_options options;
+    struct core *core;
+    struct queue queue;
+    struct clock clock;
+    int64_t next_probe_us; /* monotonic; the writer's */
+    pthread_t writer;
+    int close_status;
+    struct complaint close_complaint;
+    _Atomic int state; /* as published */
+    _Atomic uint64_t issues;
+    _Atomic int64_t held_back_us;
+};
+
+/* ---- the writer's thread ---- */
+
+static void publish(struct local *local) {
+    enum issuer_state state = local->core->state;
+    struct engine_figures figures = engine_figures(local->core->engine);
+    atomic_store(&local->issues, figures.issues);
+    atomic_store(&local->held_back_us, local->clock.held_back_us);
+    if (atomic_exchange(&local->state, (int)state) != (int)state && local->options.state_changed) {
+        local->options.state_changed(local->options.context, state, local->core->why.text);
+    }
+}
+
+static void deliver(struct job_list *jobs) {
+    struct job *job;
+    while ((job = job_list_pop(jobs)) != NULL) {
+        job->done(job);
+    }
+}
+
+static void do_command(struct local *local, struct command *command, int64_t now_us) {
+    bool finished = core_command(local->core, now_us, command);
+    publish(local);
+    if (finished) {
+        command->job.done(&command->job);
+    } else {
+        queue_push_again(&local->queue, &command->job);
+    }
+}
+
+static void do_step(struct local *local, struct job_list *claims, struct job *command) {
+    int64_t now_us = clock_now(&local->clock);
+    if (claims->first) {
+        issuer_step(local->core, now_us, claims);
+        publish(local);
+        deliver(claims);
+    }
+    if (command) {
+        do_command(local, (struct command *)command, clock_now(&local->clock));
+    }
+    core_tend(local->core, queue_is_empty(&local->queue));
+    publish(local);
+}
+
+/* How long the writer may wait for jobs: while writing fails, until the next try is due. */
+static int64_t wait_us_of(const struct local *local) {
+    if (local->core->state != ISSUER_UNWRITABLE) {
+        return -1;
+    }
+    int64_t left_us = local->next_probe_us - clock_monotonic_us();
+    return left_us > 0 ? left_us : 0;
+}
+
+static void probe_when_due(struct local *local) {
+    if (local->core->state == ISSUER_UNWRITABLE && clock_monotonic_us() >= local->next_probe_us) {
+        core_probe(local->core);
+        local->next_probe_us = clock_monotonic_us() + local->options.probe_interval_us;
+        publish(local);
+    }
+}
+
+static void *write_jobs(void *context) {
+    struct local *local = context;
+    struct job_list claims;
+    struct job *command;
+    if (core_load(local->core, local->options.progress, local->options.context) == STATUS_OK) {
+        local->core->why.text[0] = '\0';
+    }
+    publish(local);
+    while (queue_take(&local->queue, wait_us_of(local), &claims, &command)) {
+        if (claims.first || command) {
+            do_step(local, &claims, command);
+        }
+        probe_when_due(local);
+    }
+    local->close_status = core_close(local->core, &local->close_complaint);
+    return NULL;
+}
+
+/* ---- any thread ---- */
+
+static int local_submit(struct issuer *issuer, struct job *job) {
+    return queue_push(&((struct local *)issuer)->queue, job);
+}
+
+static struct digest local_user_digest(const struct issuer *issuer, struct slice user_id) {
+    return digest_of(&((const struct local *)issuer)->options.digest_key, user_id);
+}
+
+static enum issuer_state local_state(const struct issuer *issuer) {
+    return (enum issuer_state)atomic_load(&((const struct local *)issuer)->state);
+}
+
+static int local_coupon(const struct issuer *issuer, uint64_t coupon_id,
+                        struct coupon_record *ret_coupon) {
+    return board_read(((const struct local *)issuer)->core->board, coupon_id, ret_coupon);
+}
+
+static struct issuer_figures local_figures(const struct issuer *issuer) {
+    const struct local *local = (const struct local *)issuer;
+    return (struct issuer_figures){
+        .coupons = board_count(local->core->board),
+        .issues = atomic_load(&local->issues),
+        .queue_depth = atomic_load(&local->queue.claim_count),
+        .clock_held_back_us = atomic_load(&local->held_back_us),
+    };
+}
+
+static int local_stop(struct issuer *issuer, struct complaint *complaint) {
+    struct local *local = (struct local *)issuer;
+    queue_close(&local->queue);
+    pthread_join(local->writer, NULL);
+    atomic_store(&local->state, ISSUER_STOPPING);
+    if (complaint) {
+        *complaint = local->close_complaint;
+    }
+    return local->close_status;
+}
+
+static void local_free(struct issuer *issuer) {
+    struct local *local = (struct local *)issuer;
+    core_free(local->core);
+    queue_done(&local->queue);
+    free(local);
+}
+
+static const struct issuer_operations local_operations = {
+    .submit = local_submit,
+    .user_digest = local_user_digest,
+    .state = local_state,
+    .coupon = local_coupon,
+    .figures = local_figures,
+    .stop = local_stop,
+    .free = local_free,
+};
+
+/* ---- start ---- */
+
+void issuer_local_options_default(struct issuer_local_options *ret_options) {
+    *ret_options = (struct issuer_local_options){
+        .directory = "data",
+        .queue_max = 65536,
+        .coupons_max = 262144,
+        .probe_interval_us = US_PER_SECOND / 4,
+    };
+}
+
+/* The clock goes on from the record's latest moment, or refuses when that is far ahead. */
+static int start_clock(struct local *local, struct ledger *ledger, struct complaint *complaint) {
+    int64_t latest_us = 0;
+    int status = ledger_latest_us(ledger, &latest_us);
+    if (status) {
+        return complain(complaint, status, "the record cannot be read (%s)", status_name(status));
+    }
+    clock_init(&local->clock, local->options.clock_source, local->options.clock_context, latest_us);
+    clock_now(&local->clock);
+    if (local->clock.held_back_us > AHEAD_MAX_US) {
+        return complain(complaint, STATUS_INVALID,
+                        "the record is %lld s ahead of this machine's clock; set the clock right "
+                        "before issuing coupons by it",
+                        (long long)(local->clock.held_back_us / US_PER_SECOND));
+    }
+    return STATUS_OK;
+}
+
+static int open_ledger(struct local *local, struct ledger **ret_ledger,
+                       struct complaint *complaint) {
+    struct ledger_sqlite_options options = {.directory = local->options.directory,
+                                            .vfs = local->options.vfs};
+    int status = ledger_sqlite_open(&options, ret_ledger, complaint);
+    if (status == STATUS_OK && (status = start_clock(local, *ret_ledger, complaint)) != 0) {
+        ledger_close(*ret_ledger, NULL);
+    }
+    return status;
+}
+
+int issuer_local_start(const struct issuer_local_options *options, struct issuer **ret_issuer,
+                       struct complaint *complaint) {
+    struct ledger *ledger = NULL;
+    struct local *local = calloc(1, sizeof(*local));
+    if (!local) {
+        return complain(complaint, STATUS_NO_MEMORY, "not enough memory to start");
+    }
+    local->issuer.operations = &local_operations;
+    local->options = *options;
+    atomic_init(&local->state, ISSUER_STARTING);
+    int status = open_ledger(local, &ledger, complaint);
+    if (status) {
+        free(local);
+        return status;
+    }
+    if (core_new(ledger, options->coupons_max, &options->digest_key, &local->core)) {
+        free(local);
+        return complain(complaint, STATUS_NO_MEMORY, "not enough memory to start");
+    }
+    if (queue_init(&local->queue, options->queue_max) ||
+        pthread_create(&local->writer, NULL, write_jobs, local)) {
+        core_close(local->core, NULL);
+        local_free(&local->issuer);
+        return complain(complaint, STATUS_NO_MEMORY, "the writer's thread cannot be started");
+    }
+    *ret_issuer = &local->issuer;
+    return STATUS_OK;
+}

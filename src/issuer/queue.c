@@ -1,0 +1,136 @@
+/* Two lists under one lock. The lock is held for a few pointer moves only; while the writer
+ * waits for the disk the next batches gather here, which is the group commit. */
+#include "issuer/queue.h"
+
+#include <time.h>
+
+void job_list_push(struct job_list *list, struct job *job) {
+    job->next = NULL;
+    if (list->last) {
+        list->last->next = job;
+    } else {
+        list->first = job;
+    }
+    list->last = job;
+}
+
+struct job *job_list_pop(struct job_list *list) {
+    struct job *job = list->first;
+    if (job) {
+        list->first = job->next;
+        if (!list->first) {
+            list->last = NULL;
+        }
+        job->next = NULL;
+    }
+    return job;
+}
+
+int queue_init(struct queue *queue, size_t claims_max) {
+    *queue = (struct queue){.claims_max = claims_max};
+    pthread_condattr_t attributes;
+    if (pthread_condattr_init(&attributes)) {
+        return STATUS_NO_MEMORY;
+    }
+    int failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) ||
+                 pthread_mutex_init(&queue->lock, NULL) ||
+                 pthread_cond_init(&queue->not_empty, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return failed ? STATUS_NO_MEMORY : STATUS_OK;
+}
+
+void queue_done(struct queue *queue) {
+    assert(!queue->claims.first);
+    assert(!queue->commands.first);
+    pthread_cond_destroy(&queue->not_empty);
+    pthread_mutex_destroy(&queue->lock);
+}
+
+static size_t claims_in(const struct job *job) {
+    return ((const struct claim_batch *)job)->count;
+}
+
+static int push_locked(struct queue *queue, struct job *job) {
+    if (queue->closed) {
+        return STATUS_STOPPED;
+    }
+    if (job->kind != JOB_CLAIMS) {
+        if (queue->command_count >= QUEUE_COMMANDS_MAX) {
+            return STATUS_FULL;
+        }
+        queue->command_count++;
+        job_list_push(&queue->commands, job);
+        return STATUS_OK;
+    }
+    size_t waiting = queue->claim_count;
+    if (waiting > 0 && waiting + claims_in(job) > queue->claims_max) {
+        return STATUS_FULL;
+    }
+    queue->claim_count = waiting + claims_in(job);
+    job_list_push(&queue->claims, job);
+    return STATUS_OK;
+}
+
+int queue_push(struct queue *queue, struct job *job) {
+    pthread_mutex_lock(&queue->lock);
+    int status = push_locked(queue, job);
+    pthread_mutex_unlock(&queue->lock);
+    if (status == STATUS_OK) {
+        pthread_cond_signal(&queue->not_empty);
+    }
+    return status;
+}
+
+void queue_push_again(struct queue *queue, struct job *job) {
+    assert(job->kind != JOB_CLAIMS);
+    pthread_mutex_lock(&queue->lock);
+    queue->command_count++;
+    job_list_push(&queue->commands, job);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+static void wait_locked(struct queue *queue, int64_t wait_us) {
+    if (wait_us < 0) {
+        pthread_cond_wait(&queue->not_empty, &queue->lock);
+        return;
+    }
+    struct timespec until = {.tv_sec = wait_us / US_PER_SECOND,
+                             .tv_nsec = wait_us % US_PER_SECOND * 1000};
+    pthread_cond_timedwait(&queue->not_empty, &queue->lock, &until);
+}
+
+bool queue_take(struct queue *queue, int64_t wait_us, struct job_list *ret_claims,
+                struct job **ret_command) {
+    int64_t until_us = wait_us < 0 ? -1 : clock_monotonic_us() + wait_us;
+    *ret_claims = (struct job_list){0};
+    pthread_mutex_lock(&queue->lock);
+    while (!queue->claims.first && !queue->commands.first && !queue->closed &&
+           (until_us < 0 || clock_monotonic_us() < until_us)) {
+        wait_locked(queue, until_us);
+    }
+    size_t taken = 0;
+    while (queue->claims.first && taken + claims_in(queue->claims.first) <= CLAIM_BATCH_MAX) {
+        taken += claims_in(queue->claims.first);
+        job_list_push(ret_claims, job_list_pop(&queue->claims));
+    }
+    queue->claim_count -= taken;
+    *ret_command = job_list_pop(&queue->commands);
+    queue->command_count -= *ret_command ? 1 : 0;
+    bool open = taken > 0 || *ret_command || !queue->closed;
+    pthread_mutex_unlock(&queue->lock);
+    return open;
+}
+
+bool queue_is_empty(struct queue *queue) {
+    pthread_mutex_lock(&queue->lock);
+    bool empty = !queue->claims.first && !queue->commands.first;
+    pthread_mutex_unlock(&queue->lock);
+    return empty;
+}
+
+void queue_close(struct queue *queue) {
+    pthread_mutex_lock(&queue->lock);
+    queue->closed = true;
+    pthread_mutex_unlock(&queue->lock);
+    pthread_cond_broadcast(&queue->not_empty);
+}
