@@ -1,1 +1,51 @@
-int main(void) { return 0; }
+/* coupon: the program. Finds the subcommand; each lives in a file of its name. */
+#include "cli/options.h"
+
+#include <stdio.h>
+
+static void print_help(void) {
+    printf("coupon " COUPON_VERSION ": first come, first served coupons, exact and durable\n"
+           "\n"
+           "usage: coupon SUBCOMMAND [options]\n"
+           "\n"
+           "  serve     issue coupons over HTTP, recorded in one SQLite file\n"
+           "  verify    check every issue in a data folder against the promises\n"
+           "  version   print the version\n"
+           "  help      print this\n"
+           "\n"
+           "coupon SUBCOMMAND --help tells its options.\n"
+           "\n"
+           "A first try:\n"
+           "  coupon serve --data data\n");
+}
+
+static int command_version(void) {
+    printf("coupon " COUPON_VERSION "\n");
+    return EXIT_CODE_OK;
+}
+
+static bool is_any(const char *text, const char *a, const char *b, const char *c) {
+    return strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        print_help();
+        return EXIT_CODE_USAGE;
+    }
+    if (strcmp(argv[1], "serve") == 0) {
+        return command_serve(argc - 2, argv + 2);
+    }
+    if (strcmp(argv[1], "verify") == 0) {
+        return command_verify(argc - 2, argv + 2);
+    }
+    if (is_any(argv[1], "version", "--version", "-V")) {
+        return command_version();
+    }
+    if (is_any(argv[1], "help", "--help", "-h")) {
+        print_help();
+        return EXIT_CODE_OK;
+    }
+    fprintf(stderr, "coupon: there is no subcommand \"%s\"; see coupon help\n", argv[1]);
+    return EXIT_CODE_USAGE;
+}

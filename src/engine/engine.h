@@ -80,6 +80,10 @@ int MUST_CHECK engine_restore(struct engine *engine, uint64_t coupon_id, uint32_
  * batch some claims ahead of engine_decide: at ten million issues every look-up is a cache
  * miss, and misses that overlap cost little. Changes nothing. */
 void engine_prefetch(const struct engine *engine, uint64_t coupon_id, struct digest user);
+/* The second step, once what the first asked for has arrived (some claims after it, some
+ * ahead of engine_decide): loads the issue by which a repeat is answered. Worth it where
+ * many ask again. Changes nothing. */
+void engine_prefetch_holding(const struct engine *engine, uint64_t coupon_id, struct digest user);
 
 /* Decides one claim at `now_us`. A grant is pending from here on and is seen by the claims
  * after it. STATUS_NO_MEMORY: nothing changed, the decision is not written. */

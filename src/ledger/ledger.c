@@ -1,1 +1,89 @@
+/* The ledger's calls, handed to whichever store was opened, after the checks that are the
+ * same for all of them. For the issuer's writer thread and verify. */
 #include "ledger/ledger.h"
+
+int ledger_close(struct ledger *ledger, struct complaint *complaint) {
+    return ledger ? ledger->operations->close(ledger, complaint) : STATUS_OK;
+}
+
+int ledger_latest_us(struct ledger *ledger, int64_t *ret_latest_us) {
+    assert(ret_latest_us);
+    return ledger->operations->latest_us(ledger, ret_latest_us);
+}
+
+int ledger_append(struct ledger *ledger, const struct issue_row *issues, size_t issue_count,
+                  const struct issued_count *counts, size_t coupon_count,
+                  struct complaint *complaint) {
+    assert(issues || issue_count == 0);
+    assert(counts || coupon_count == 0);
+    if (issue_count == 0) {
+        return STATUS_OK;
+    }
+    assert(coupon_count > 0 && coupon_count <= issue_count);
+    return ledger->operations->append(ledger, issues, issue_count, counts, coupon_count, complaint);
+}
+
+int ledger_coupon_create(struct ledger *ledger, struct coupon_record *coupon,
+                         const struct creation_key *key, struct complaint *complaint) {
+    assert(coupon);
+    assert(!key || key->key.size <= REQUEST_KEY_MAX);
+    return ledger->operations->coupon_create(ledger, coupon, key, complaint);
+}
+
+int ledger_creation_read(struct ledger *ledger, const struct creation_key *key,
+                         uint64_t *ret_coupon_id) {
+    assert(key && key->key.size > 0);
+    assert(ret_coupon_id);
+    return ledger->operations->creation_read(ledger, key, ret_coupon_id);
+}
+
+int ledger_coupon_change(struct ledger *ledger, const struct coupon_record *coupon,
+                         struct complaint *complaint) {
+    assert(coupon);
+    assert(coupon->version > 1);
+    return ledger->operations->coupon_change(ledger, coupon, complaint);
+}
+
+int ledger_coupon_read(struct ledger *ledger, uint64_t coupon_id,
+                       struct coupon_record *ret_coupon) {
+    assert(ret_coupon);
+    return ledger->operations->coupon_read(ledger, coupon_id, ret_coupon);
+}
+
+int ledger_coupons_read(struct ledger *ledger, uint64_t after_id, size_t limit,
+                        struct coupon_record *ret_coupons, size_t *ret_count) {
+    assert(limit <= LEDGER_SLICE_MAX);
+    assert(ret_coupons && ret_count);
+    return ledger->operations->coupons_read(ledger, after_id, limit, ret_coupons, ret_count);
+}
+
+int ledger_issue_read(struct ledger *ledger, struct issue_reference reference,
+                      struct issue_record *ret_issue) {
+    assert(ret_issue);
+    return ledger->operations->issue_read(ledger, reference, ret_issue);
+}
+
+int ledger_issues_read(struct ledger *ledger, struct issue_reference after, size_t limit,
+                       struct issue_record *ret_issues, size_t *ret_count) {
+    assert(limit <= LEDGER_SLICE_MAX);
+    assert(ret_issues && ret_count);
+    return ledger->operations->issues_read(ledger, after, limit, ret_issues, ret_count);
+}
+
+int ledger_visit(struct ledger *ledger, const struct ledger_visitor *visitor,
+                 struct complaint *complaint) {
+    assert(visitor);
+    return ledger->operations->visit(ledger, visitor, complaint);
+}
+
+int ledger_probe(struct ledger *ledger, struct complaint *complaint) {
+    return ledger->operations->probe(ledger, complaint);
+}
+
+int ledger_tend(struct ledger *ledger, bool idle, struct complaint *complaint) {
+    return ledger->operations->tend(ledger, idle, complaint);
+}
+
+int ledger_check(struct ledger *ledger, struct complaint *complaint) {
+    return ledger->operations->check(ledger, complaint);
+}

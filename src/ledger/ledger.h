@@ -21,6 +21,7 @@
 #define USER_ID_MAX         128  /* visible ASCII characters */
 #define REQUEST_KEY_MAX     128  /* visible ASCII characters */
 #define COUPON_UNLIMITED    INT64_C(-1)
+#define COUPON_QUANTITY_MAX INT64_C(4000000000) /* ranks are 32 bits wide */
 #define LEDGER_SLICE_MAX    1000 /* rows one read may return */
 
 /* A row of `coupons`. Texts are terminated. Times in microseconds, UTC. */

@@ -1,0 +1,183 @@
+/* call: one request on its way through the api, and its loop. Internal to api/. */
+#ifndef COUPON_API_CALL_H
+#define COUPON_API_CALL_H
+
+#include "api/api.h"
+
+#include <pthread.h>
+
+struct api {
+    struct issuer *issuer;
+    enum claim_auth claim_auth;
+    unsigned char token_digest[32];
+    unsigned loop_count;
+    unsigned loops_started; /* guarded by lock */
+    pthread_mutex_t lock;
+    struct api_loop *loops;
+};
+
+struct call;
+struct route;
+struct flight;
+
+/* What one loop owns. All but the inbox belongs to the loop's thread. */
+struct api_loop {
+    struct api *api;
+    struct http_loop *http_loop;
+    struct flight *gathering; /* the claims of this turn; NULL: none yet */
+    struct flight *spare;     /* flights that came back */
+    struct buffer body;       /* for rendering one reply */
+    struct buffer fields;
+    uint64_t request_seed;
+    uint64_t request_count;
+    pthread_mutex_t inbox_lock;
+    struct job *inbox_first; /* jobs the issuer is done with */
+    struct job *inbox_last;
+    bool stopped; /* guarded by inbox_lock: no more wake-ups */
+};
+
+/* The handler's room in an exchange. */
+struct call {
+    struct api_loop *loop;
+    struct http_exchange *exchange;
+    const struct route *route;
+    struct issue_reference reference; /* ids of the path */
+    struct digest user;
+    size_t user_id_size;
+    size_t request_key_size;
+    char user_id[USER_ID_MAX];
+    char request_key[REQUEST_KEY_MAX];
+};
+
+static inline struct slice call_user_id(const struct call *call) {
+    return (struct slice){call->user_id, call->user_id_size};
+}
+static inline struct slice call_request_key(const struct call *call) {
+    return (struct slice){call->request_key, call->request_key_size};
+}
+
+/* ---- replies (reply.c) ---- */
+
+/* Begins a reply: both buffers of the loop, emptied. */
+struct buffer *reply_body(struct call *call);
+struct buffer *reply_fields(struct call *call);
+/* Sends what the two buffers hold as JSON; the call is over. */
+void reply_json(struct call *call, int status);
+void reply_coupon(struct call *call, int status, const struct coupon_record *coupon, bool replayed);
+void render_coupon(struct buffer *body, const struct coupon_record *coupon);
+void render_issue(struct buffer *body, struct issue_reference reference, struct slice user_id,
+                  int64_t issued_at_us);
+
+/* ---- problems (problem.c) ---- */
+
+/* Every refusal there is; the table in problem.c has status, code and title. */
+enum problem {
+    PROBLEM_COUPON_NOT_FOUND,
+    PROBLEM_ISSUE_NOT_FOUND,
+    PROBLEM_NOT_FOUND,
+    PROBLEM_NOT_STARTED,
+    PROBLEM_ENDED,
+    PROBLEM_PAUSED,
+    PROBLEM_SOLD_OUT,
+    PROBLEM_ALREADY_ISSUED,
+    PROBLEM_COUPON_EXISTS,
+    PROBLEM_MALFORMED_HTTP,
+    PROBLEM_MALFORMED_REQUEST,
+    PROBLEM_INVALID_VALUE,
+    PROBLEM_PRECONDITION_FAILED,
+    PROBLEM_UNAUTHORIZED,
+    PROBLEM_METHOD_NOT_ALLOWED,
+    PROBLEM_REQUEST_TIMEOUT,
+    PROBLEM_BODY_TOO_LARGE,
+    PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+    PROBLEM_EXPECTATION_FAILED,
+    PROBLEM_HEAD_TOO_LARGE,
+    PROBLEM_OVERLOADED,
+    PROBLEM_STORAGE_UNAVAILABLE,
+    PROBLEM_OUTCOME_UNKNOWN,
+    PROBLEM_STARTING,
+};
+
+/* A complaint about input: which field, and what is wrong with it. Constants. */
+struct fault {
+    enum problem problem;
+    const char *field; /* NULL: none in particular */
+    const char *detail;
+};
+
+/* Each refuses and ends the call. `members` are further JSON members, each with a comma
+ * before it; `fields` further header lines; both may be empty. */
+void problem_reply(struct call *call, enum problem problem, const char *detail);
+void problem_reply_with(struct call *call, enum problem problem, const char *detail,
+                        struct slice fields, struct slice members);
+void problem_reply_fault(struct call *call, const struct fault *fault);
+/* A command's or claim's failure that is ours: FULL, IO, AMBIGUOUS, STOPPED … as 503. */
+void problem_reply_status(struct call *call, int status);
+
+/* ---- input (input.c, claim_body.c, coupon_body.c): 0, or STATUS_INVALID and the fault --- */
+
+/* The Idempotency-Key into the call; none: size 0. */
+int MUST_CHECK input_request_key(struct call *call, const struct http_head *head,
+                                 struct fault *ret_fault);
+/* STATUS_INVALID unless `user_id` is 1 … USER_ID_MAX visible ASCII characters. */
+int MUST_CHECK input_user_id(struct call *call, struct slice user_id, struct fault *ret_fault);
+/* Refuses query parameters that are not among `names` (ended by NULL). */
+int MUST_CHECK input_query_only(struct slice query, const char *const *names,
+                                struct fault *ret_fault);
+/* If-Match: *ret_count 0 means no tag can match; *ret_any: absent or "*". */
+#define IF_MATCH_MAX 16
+void input_if_match(const struct http_head *head, uint32_t ret_versions[static IF_MATCH_MAX],
+                    size_t *ret_count, bool *ret_any);
+
+/* userId into the call and, when `with_coupon`, couponId into call->reference. */
+int MUST_CHECK claim_body_read(struct call *call, struct slice body, bool with_coupon,
+                               struct fault *ret_fault);
+int MUST_CHECK coupon_body_create(struct slice body, struct coupon_record *ret_coupon,
+                                  struct fault *ret_fault);
+int MUST_CHECK coupon_body_patch(struct slice body, struct coupon_record *ret_coupon,
+                                 unsigned *ret_patch_set, struct fault *ret_fault);
+
+/* ---- routes (route.c) ---- */
+
+enum access { ACCESS_ANYONE, ACCESS_CLAIMER, ACCESS_ADMIN };
+enum body_kind { BODY_NONE, BODY_JSON, BODY_JSON_PATCH };
+enum path_ids { IDS_NONE, IDS_COUPON, IDS_ISSUE };
+
+struct route {
+    enum http_method method;
+    const char *path; /* "*" stands for one segment */
+    enum path_ids ids;
+    enum access access;
+    enum body_kind body;
+    void (*handle)(struct call *call, const struct http_head *head, struct slice body);
+};
+
+/* The largest body of a call; a larger one is 413. */
+#define BODY_MAX 4096
+
+/* handler.head: finds the route and tries what needs no body. As http.h says. */
+int64_t route_head(struct call *call, const struct http_head *head);
+
+/* ---- handlers ---- */
+
+void handle_claim(struct call *call, const struct http_head *head, struct slice body);
+void handle_claim_original(struct call *call, const struct http_head *head, struct slice body);
+void claims_send(struct api_loop *loop); /* hands this turn's claims to the issuer */
+void claims_answer(struct api_loop *loop, struct job *job);
+void claims_free(struct api_loop *loop);
+
+void handle_coupon_create(struct call *call, const struct http_head *head, struct slice body);
+void handle_coupon_change(struct call *call, const struct http_head *head, struct slice body);
+void handle_coupon_read(struct call *call, const struct http_head *head, struct slice body);
+void handle_coupons_read(struct call *call, const struct http_head *head, struct slice body);
+void handle_issue_read(struct call *call, const struct http_head *head, struct slice body);
+void handle_holding_read(struct call *call, const struct http_head *head, struct slice body);
+void handle_health(struct call *call, const struct http_head *head, struct slice body);
+void handle_ready(struct call *call, const struct http_head *head, struct slice body);
+void command_answer(struct job *job); /* a command came back */
+
+/* The issuer's `done` for every job of the api: into the loop's inbox (api.c). The job's
+ * context is its api_loop. The writer's thread. */
+void inbox_put(struct job *job);
+
+#endif

@@ -1,0 +1,226 @@
+/* Claims: gathered over one turn of the loop, sent to the issuer as one batch, answered when
+ * the batch comes back. */
+#include "api/call.h"
+
+#include <stdlib.h>
+
+/* A batch with its memory; kept by the loop for the next turn when it comes back. */
+struct flight {
+    struct claim_batch batch; /* first */
+    size_t capacity;
+    struct flight *next;
+};
+
+enum { FLIGHT_CAPACITY_FIRST = 64 };
+
+/* ---- gathering ---- */
+
+static struct flight *flight_take(struct api_loop *loop) {
+    struct flight *flight = loop->spare;
+    if (flight) {
+        loop->spare = flight->next;
+        return flight;
+    }
+    flight = calloc(1, sizeof(*flight));
+    if (flight) {
+        flight->batch.job = (struct job){.kind = JOB_CLAIMS, .done = inbox_put, .context = loop};
+    }
+    return flight;
+}
+
+static void flight_put_back(struct api_loop *loop, struct flight *flight) {
+    flight->batch.count = 0;
+    flight->next = loop->spare;
+    loop->spare = flight;
+}
+
+/* A place in this turn's batch; NULL: no memory. */
+static struct claim *claim_place(struct api_loop *loop) {
+    if (!loop->gathering) {
+        loop->gathering = flight_take(loop);
+    }
+    struct flight *flight = loop->gathering;
+    if (!flight) {
+        return NULL;
+    }
+    if (flight->batch.count == flight->capacity) {
+        size_t capacity = flight->capacity ? flight->capacity * 2 : FLIGHT_CAPACITY_FIRST;
+        struct claim *claims = realloc(flight->batch.claims, capacity * sizeof(claims[0]));
+        if (!claims) {
+            return NULL;
+        }
+        flight->batch.claims = claims;
+        flight->capacity = capacity;
+    }
+    return &flight->batch.claims[flight->batch.count++];
+}
+
+static void gather(struct call *call) {
+    struct api_loop *loop = call->loop;
+    if (issuer_state(loop->api->issuer) == ISSUER_STARTING) {
+        problem_reply(call, PROBLEM_STARTING, "The server is reading its record.");
+        return;
+    }
+    struct claim *claim = claim_place(loop);
+    if (!claim) {
+        problem_reply(call, PROBLEM_OVERLOADED, "No memory for another claim.");
+        return;
+    }
+    *claim = (struct claim){
+        .coupon_id = call->reference.coupon_id,
+        .user = issuer_user_digest(loop->api->issuer, call_user_id(call)),
+        .user_id = call_user_id(call),
+        .request_key = call_request_key(call),
+        .context = call,
+    };
+    if (loop->gathering->batch.count == CLAIM_BATCH_MAX) {
+        claims_send(loop);
+    }
+}
+
+static void claim(struct call *call, const struct http_head *head, struct slice body,
+                  bool with_coupon) {
+    struct fault fault;
+    if (claim_body_read(call, body, with_coupon, &fault) || input_request_key(call, head, &fault)) {
+        problem_reply_fault(call, &fault);
+        return;
+    }
+    gather(call);
+}
+
+void handle_claim(struct call *call, const struct http_head *head, struct slice body) {
+    claim(call, head, body, false);
+}
+
+void handle_claim_original(struct call *call, const struct http_head *head, struct slice body) {
+    claim(call, head, body, true);
+}
+
+void claims_send(struct api_loop *loop) {
+    struct flight *flight = loop->gathering;
+    if (!flight || flight->batch.count == 0) {
+        return;
+    }
+    loop->gathering = NULL;
+    int status = issuer_submit(loop->api->issuer, &flight->batch.job);
+    if (status == STATUS_OK) {
+        return;
+    }
+    for (size_t i = 0; i < flight->batch.count; i++) {
+        problem_reply(flight->batch.claims[i].context, PROBLEM_OVERLOADED,
+                      status == STATUS_FULL ? "Too many claims are waiting."
+                                            : "The server is stopping.");
+    }
+    flight_put_back(loop, flight);
+}
+
+/* ---- answering ---- */
+
+static void answer_issued(struct call *call, const struct claim *claim) {
+    struct issue_reference reference = {.coupon_id = claim->coupon_id, .rank = claim->rank};
+    struct buffer *fields = reply_fields(call);
+    struct buffer *body = reply_body(call);
+    bool original = call->route->ids == IDS_NONE;
+    if (claim->verdict == VERDICT_REPLAYED) {
+        buffer_text(fields, "Idempotent-Replayed: true\r\n");
+    }
+    if (original) {
+        buffer_text(body, "true");
+    } else {
+        buffer_text(fields, "Location: /v1/issues/");
+        buffer_u64(fields, reference.coupon_id);
+        buffer_text(fields, "-");
+        buffer_u64(fields, reference.rank);
+        buffer_text(fields, "\r\n");
+        render_issue(body, reference, claim->user_id, claim->issued_at_us);
+    }
+    reply_json(call, original ? 200 : 201);
+}
+
+static void answer_held(struct call *call, const struct claim *claim) {
+    struct issue_reference reference = {.coupon_id = claim->coupon_id, .rank = claim->rank};
+    struct buffer members;
+    buffer_init(&members);
+    buffer_text(&members, ",\"issue\":");
+    render_issue(&members, reference, claim->user_id, claim->issued_at_us);
+    problem_reply_with(call, PROBLEM_ALREADY_ISSUED, "This user holds one already.",
+                       (struct slice){0}, buffer_view(&members));
+    buffer_done(&members);
+}
+
+static void answer_not_started(struct call *call, const struct claim *claim) {
+    struct buffer fields, members;
+    int64_t wait_us = claim->starts_us - clock_realtime(NULL);
+    buffer_init(&fields);
+    buffer_init(&members);
+    buffer_format(&fields, "Retry-After: %lld\r\n",
+                  (long long)(wait_us > 0 ? (wait_us + US_PER_SECOND - 1) / US_PER_SECOND : 1));
+    buffer_text(&members, ",\"opensAt\":\"");
+    buffer_time(&members, claim->starts_us);
+    buffer_text(&members, "\"");
+    problem_reply_with(call, PROBLEM_NOT_STARTED, "Issuing has not started yet.",
+                       buffer_view(&fields), buffer_view(&members));
+    buffer_done(&fields);
+    buffer_done(&members);
+}
+
+static void answer_claim(struct call *call, const struct claim *claim) {
+    switch (claim->verdict) {
+    case VERDICT_ISSUED:
+    case VERDICT_REPLAYED:
+        answer_issued(call, claim);
+        return;
+    case VERDICT_ALREADY_ISSUED:
+        answer_held(call, claim);
+        return;
+    case VERDICT_NO_SUCH_COUPON:
+        problem_reply(call, PROBLEM_COUPON_NOT_FOUND, "There is no coupon of this id.");
+        return;
+    case VERDICT_PAUSED:
+        problem_reply(call, PROBLEM_PAUSED, "Issuing is paused by the operator.");
+        return;
+    case VERDICT_NOT_STARTED:
+        answer_not_started(call, claim);
+        return;
+    case VERDICT_ENDED:
+        problem_reply(call, PROBLEM_ENDED, "Issuing has ended.");
+        return;
+    case VERDICT_SOLD_OUT:
+        problem_reply(call, PROBLEM_SOLD_OUT, "All coupons are issued.");
+        return;
+    case VERDICT_OVERLOADED:
+        problem_reply(call, PROBLEM_OVERLOADED, "Too many claims are waiting.");
+        return;
+    case VERDICT_STORAGE_UNAVAILABLE:
+        problem_reply_status(call, STATUS_IO);
+        return;
+    case VERDICT_OUTCOME_UNKNOWN:
+        problem_reply_status(call, STATUS_AMBIGUOUS);
+        return;
+    case VERDICT_STARTING:
+        problem_reply(call, PROBLEM_STARTING, "The server is reading its record.");
+        return;
+    }
+    assert(!"a verdict");
+}
+
+void claims_answer(struct api_loop *loop, struct job *job) {
+    struct flight *flight = (struct flight *)job;
+    for (size_t i = 0; i < flight->batch.count; i++) {
+        answer_claim(flight->batch.claims[i].context, &flight->batch.claims[i]);
+    }
+    flight_put_back(loop, flight);
+}
+
+void claims_free(struct api_loop *loop) {
+    if (loop->gathering) {
+        flight_put_back(loop, loop->gathering);
+        loop->gathering = NULL;
+    }
+    while (loop->spare) {
+        struct flight *next = loop->spare->next;
+        free(loop->spare->batch.claims);
+        free(loop->spare);
+        loop->spare = next;
+    }
+}

@@ -1,0 +1,110 @@
+/* What comes in fields and query, checked. */
+#include "api/call.h"
+
+static int fault(struct fault *ret_fault, enum problem problem, const char *field,
+                 const char *detail) {
+    *ret_fault = (struct fault){.problem = problem, .field = field, .detail = detail};
+    return STATUS_INVALID;
+}
+
+static bool is_visible(struct slice text) {
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.bytes[i] < 0x21 || text.bytes[i] > 0x7e) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int input_request_key(struct call *call, const struct http_head *head, struct fault *ret_fault) {
+    size_t count = 0;
+    struct slice key = http_head_field(head, "idempotency-key", &count);
+    call->request_key_size = 0;
+    if (count == 0) {
+        return STATUS_OK;
+    }
+    if (count > 1) {
+        return fault(ret_fault, PROBLEM_MALFORMED_REQUEST, "Idempotency-Key",
+                     "Idempotency-Key is given more than once.");
+    }
+    if (key.size < 1 || key.size > REQUEST_KEY_MAX || !is_visible(key)) {
+        return fault(ret_fault, PROBLEM_INVALID_VALUE, "Idempotency-Key",
+                     "Idempotency-Key must have 1 to 128 visible ASCII characters.");
+    }
+    memcpy(call->request_key, key.bytes, key.size);
+    call->request_key_size = key.size;
+    return STATUS_OK;
+}
+
+int input_user_id(struct call *call, struct slice user_id, struct fault *ret_fault) {
+    if (user_id.size < 1 || user_id.size > USER_ID_MAX || !is_visible(user_id)) {
+        return fault(ret_fault, PROBLEM_INVALID_VALUE, "userId",
+                     "userId must have 1 to 128 visible ASCII characters.");
+    }
+    memcpy(call->user_id, user_id.bytes, user_id.size);
+    call->user_id_size = user_id.size;
+    return STATUS_OK;
+}
+
+static bool is_among(struct slice name, const char *const *names) {
+    for (; *names; names++) {
+        if (slice_is(name, *names)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int input_query_only(struct slice query, const char *const *names, struct fault *ret_fault) {
+    while (query.size > 0) {
+        const char *end = memchr(query.bytes, '&', query.size);
+        size_t size = end ? (size_t)(end - query.bytes) : query.size;
+        const char *equals = memchr(query.bytes, '=', size);
+        struct slice name = {query.bytes, equals ? (size_t)(equals - query.bytes) : size};
+        if (!is_among(name, names)) {
+            return fault(ret_fault, PROBLEM_MALFORMED_REQUEST, NULL,
+                         "The query has a parameter that this call does not take.");
+        }
+        size_t used = end ? size + 1 : size;
+        query.bytes += used;
+        query.size -= used;
+    }
+    return STATUS_OK;
+}
+
+/* One entity tag (RFC 9110, 8.8.3) from the front of *text; an empty slice when there is
+ * none. A weak one comes with its W/ and so is equal to no version. */
+static struct slice take_tag(struct slice *text) {
+    size_t start = 0;
+    while (start < text->size &&
+           (text->bytes[start] == ' ' || text->bytes[start] == '\t' || text->bytes[start] == ',')) {
+        start++;
+    }
+    size_t end = start;
+    while (end < text->size && text->bytes[end] != ',' && text->bytes[end] != ' ') {
+        end++;
+    }
+    struct slice tag = {text->bytes + start, end - start};
+    text->bytes += end;
+    text->size -= end;
+    return tag;
+}
+
+void input_if_match(const struct http_head *head, uint32_t ret_versions[static IF_MATCH_MAX],
+                    size_t *ret_count, bool *ret_any) {
+    size_t lines = 0;
+    struct slice value = http_head_field(head, "if-match", &lines);
+    *ret_count = 0;
+    *ret_any = lines == 0 || (lines == 1 && slice_is(value, "*"));
+    while (!*ret_any && *ret_count < IF_MATCH_MAX) {
+        struct slice tag = take_tag(&value);
+        if (tag.size == 0) {
+            return;
+        }
+        uint64_t version = 0;
+        if (tag.size > 2 && tag.bytes[0] == '"' && tag.bytes[tag.size - 1] == '"' &&
+            slice_to_u64((struct slice){tag.bytes + 1, tag.size - 2}, UINT32_MAX, &version) == 0) {
+            ret_versions[(*ret_count)++] = (uint32_t)version;
+        }
+    }
+}

@@ -1,0 +1,103 @@
+/* Refusals as application/problem+json (RFC 9457), all in one table. */
+#include "api/call.h"
+
+#include <sodium.h>
+#include <stdio.h>
+
+/* Clients that must come again do so within this many seconds, spread out by chance so
+ * that they do not all come at once. */
+enum { RETRY_AFTER_MAX_S = 5 };
+
+static const struct {
+    int status;
+    const char *code;
+    const char *title;
+    bool closes;
+    bool retry;
+} problems[] = {
+    [PROBLEM_COUPON_NOT_FOUND] = {404, "coupon-not-found", "No such coupon", false, false},
+    [PROBLEM_ISSUE_NOT_FOUND] = {404, "issue-not-found", "No such issue", false, false},
+    [PROBLEM_NOT_FOUND] = {404, "not-found", "No such resource", false, false},
+    [PROBLEM_NOT_STARTED] = {409, "not-started", "Not started", false, false},
+    [PROBLEM_ENDED] = {409, "ended", "Ended", false, false},
+    [PROBLEM_PAUSED] = {409, "paused", "Paused", false, false},
+    [PROBLEM_SOLD_OUT] = {409, "sold-out", "Sold out", false, false},
+    [PROBLEM_ALREADY_ISSUED] = {409, "already-issued", "Already issued", false, false},
+    [PROBLEM_COUPON_EXISTS] = {409, "coupon-exists", "Coupon exists", false, false},
+    [PROBLEM_MALFORMED_HTTP] = {400, "malformed-http", "Malformed HTTP", true, false},
+    [PROBLEM_MALFORMED_REQUEST] = {400, "malformed-request", "Malformed request", false, false},
+    [PROBLEM_INVALID_VALUE] = {422, "invalid-value", "Invalid value", false, false},
+    [PROBLEM_PRECONDITION_FAILED] = {412, "precondition-failed", "Precondition failed", false,
+                                     false},
+    [PROBLEM_UNAUTHORIZED] = {401, "unauthorized", "Unauthorized", false, false},
+    [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method-not-allowed", "Method not allowed", false, false},
+    [PROBLEM_REQUEST_TIMEOUT] = {408, "request-timeout", "Request timeout", true, false},
+    [PROBLEM_BODY_TOO_LARGE] = {413, "body-too-large", "Body too large", true, false},
+    [PROBLEM_UNSUPPORTED_MEDIA_TYPE] = {415, "unsupported-media-type", "Unsupported media type",
+                                        false, false},
+    [PROBLEM_EXPECTATION_FAILED] = {417, "expectation-failed", "Expectation failed", true, false},
+    [PROBLEM_HEAD_TOO_LARGE] = {431, "head-too-large", "Head too large", true, false},
+    [PROBLEM_OVERLOADED] = {503, "overloaded", "Overloaded", false, true},
+    [PROBLEM_STORAGE_UNAVAILABLE] = {503, "storage-unavailable", "Storage unavailable", false,
+                                     true},
+    [PROBLEM_OUTCOME_UNKNOWN] = {503, "outcome-unknown", "Outcome unknown", false, true},
+    [PROBLEM_STARTING] = {503, "starting", "Starting", false, true},
+};
+
+/* splitmix64 (Steele, Lea, Flood 2014): spreads a counter over all bits. */
+static uint64_t next_request_id(struct api_loop *loop) {
+    uint64_t z = loop->request_seed + ++loop->request_count * UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+void problem_reply_with(struct call *call, enum problem problem, const char *detail,
+                        struct slice fields, struct slice members) {
+    assert((size_t)problem < COUNT_OF(problems));
+    struct buffer *body = reply_body(call);
+    struct buffer *lines = reply_fields(call);
+    buffer_format(body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
+                  problems[problem].title, problems[problem].status);
+    buffer_json_string(body, slice_of(detail));
+    buffer_format(body, ",\"code\":\"%s\"", problems[problem].code);
+    buffer_slice(body, members);
+    buffer_format(body, ",\"requestId\":\"%016llx\"}",
+                  (unsigned long long)next_request_id(call->loop));
+    buffer_slice(lines, fields);
+    if (problems[problem].retry) {
+        buffer_format(lines, "Retry-After: %u\r\n", 1 + randombytes_uniform(RETRY_AFTER_MAX_S));
+    }
+    struct http_response response = {
+        .status = problems[problem].status,
+        .content_type = "application/problem+json",
+        .fields = buffer_view(lines),
+        .body = buffer_view(body),
+        .close = problems[problem].closes || body->failed || lines->failed,
+    };
+    http_reply(call->exchange, &response);
+}
+
+void problem_reply(struct call *call, enum problem problem, const char *detail) {
+    problem_reply_with(call, problem, detail, (struct slice){0}, (struct slice){0});
+}
+
+void problem_reply_fault(struct call *call, const struct fault *fault) {
+    char member[128] = "";
+    if (fault->field) {
+        snprintf(member, sizeof(member), ",\"field\":\"%s\"", fault->field);
+    }
+    problem_reply_with(call, fault->problem, fault->detail, (struct slice){0}, slice_of(member));
+}
+
+void problem_reply_status(struct call *call, int status) {
+    if (status == STATUS_AMBIGUOUS) {
+        problem_reply(call, PROBLEM_OUTCOME_UNKNOWN,
+                      "It is unknown whether this was written. Ask again to learn what holds.");
+    } else if (status == STATUS_STOPPED) {
+        problem_reply(call, PROBLEM_OVERLOADED, "The server is stopping.");
+    } else {
+        problem_reply(call, PROBLEM_STORAGE_UNAVAILABLE,
+                      "The record cannot be used at the moment; nothing was changed.");
+    }
+}

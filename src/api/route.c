@@ -1,0 +1,179 @@
+/* Which call a request is, and the checks that need no body: route, method, credential,
+ * media type, size, in this order (docs/api.md). */
+#include "api/call.h"
+
+#include <sodium.h>
+
+static const struct route routes[] = {
+    {HTTP_POST, "/v1/coupons/*/issues", IDS_COUPON, ACCESS_CLAIMER, BODY_JSON, handle_claim},
+    {HTTP_GET, "/v1/coupons/*/issues", IDS_COUPON, ACCESS_CLAIMER, BODY_NONE, handle_holding_read},
+    {HTTP_POST, "/v1/issue", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, handle_claim_original},
+    {HTTP_POST, "/v1/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, handle_claim_original},
+    {HTTP_POST, "/v2/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, handle_claim_original},
+    {HTTP_GET, "/v1/coupons/*", IDS_COUPON, ACCESS_ANYONE, BODY_NONE, handle_coupon_read},
+    {HTTP_PATCH, "/v1/coupons/*", IDS_COUPON, ACCESS_ADMIN, BODY_JSON_PATCH, handle_coupon_change},
+    {HTTP_GET, "/v1/issues/*", IDS_ISSUE, ACCESS_CLAIMER, BODY_NONE, handle_issue_read},
+    {HTTP_GET, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_NONE, handle_coupons_read},
+    {HTTP_POST, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_JSON, handle_coupon_create},
+    {HTTP_GET, "/healthz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, handle_health},
+    {HTTP_GET, "/readyz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, handle_ready},
+};
+
+/* ---- finding ---- */
+
+/* Whether the path has the pattern's form; *ret_segment is what "*" stood for. */
+static bool path_matches(struct slice path, const char *pattern, struct slice *ret_segment) {
+    size_t at = 0;
+    for (; *pattern; pattern++) {
+        if (*pattern != '*') {
+            if (at == path.size || path.bytes[at] != *pattern) {
+                return false;
+            }
+            at++;
+            continue;
+        }
+        size_t start = at;
+        while (at < path.size && path.bytes[at] != '/') {
+            at++;
+        }
+        if (at == start) {
+            return false;
+        }
+        *ret_segment = (struct slice){path.bytes + start, at - start};
+    }
+    return at == path.size;
+}
+
+/* NULL: no route has this path, or (*ret_path_known) none with this method. */
+static const struct route *find_route(const struct http_head *head, struct slice *ret_segment,
+                                      bool *ret_path_known) {
+    enum http_method method = head->method == HTTP_HEAD ? HTTP_GET : head->method;
+    *ret_path_known = false;
+    for (size_t i = 0; i < COUNT_OF(routes); i++) {
+        if (path_matches(head->path, routes[i].path, ret_segment)) {
+            *ret_path_known = true;
+            if (routes[i].method == method) {
+                return &routes[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+static const char *method_names(enum http_method method) {
+    return method == HTTP_GET ? "GET, HEAD" : method == HTTP_POST ? "POST" : "PATCH";
+}
+
+static void refuse_method(struct call *call, const struct http_head *head) {
+    struct buffer fields;
+    struct slice segment;
+    const char *separator = "";
+    buffer_init(&fields);
+    buffer_text(&fields, "Allow: ");
+    for (size_t i = 0; i < COUNT_OF(routes); i++) {
+        if (path_matches(head->path, routes[i].path, &segment)) {
+            buffer_format(&fields, "%s%s", separator, method_names(routes[i].method));
+            separator = ", ";
+        }
+    }
+    buffer_text(&fields, "\r\n");
+    problem_reply_with(call, PROBLEM_METHOD_NOT_ALLOWED, "This resource has no such method.",
+                       buffer_view(&fields), (struct slice){0});
+    buffer_done(&fields);
+}
+
+/* ---- checking ---- */
+
+/* Digests are compared, in constant time, so that neither length nor prefix leaks. */
+static bool token_is_right(const struct api *api, struct slice token) {
+    unsigned char digest[sizeof(api->token_digest)];
+    crypto_generichash(digest, sizeof(digest), (const unsigned char *)token.bytes, token.size, NULL,
+                       0);
+    return sodium_memcmp(digest, api->token_digest, sizeof(digest)) == 0;
+}
+
+static bool may_admin(struct call *call, const struct http_head *head) {
+    static const char scheme[] = "Bearer ";
+    size_t count = 0;
+    struct slice value = http_head_field(head, "authorization", &count);
+    struct slice begin = {value.bytes, value.size < sizeof(scheme) - 1 ? 0 : sizeof(scheme) - 1};
+    if (count == 1 && begin.size > 0 && slice_is_nocase(begin, scheme)) {
+        struct slice token = {value.bytes + begin.size, value.size - begin.size};
+        if (token_is_right(call->loop->api, token)) {
+            return true;
+        }
+    }
+    problem_reply_with(call, PROBLEM_UNAUTHORIZED,
+                       "This call needs Authorization: Bearer and the admin token.",
+                       slice_of("WWW-Authenticate: Bearer\r\n"), (struct slice){0});
+    return false;
+}
+
+static bool media_type_is(struct slice value, const char *type) {
+    const char *end = value.size ? memchr(value.bytes, ';', value.size) : NULL;
+    size_t size = end ? (size_t)(end - value.bytes) : value.size;
+    while (size > 0 && (value.bytes[size - 1] == ' ' || value.bytes[size - 1] == '\t')) {
+        size--;
+    }
+    return slice_is_nocase((struct slice){value.bytes, size}, type);
+}
+
+static bool has_media_type(struct call *call, const struct http_head *head) {
+    size_t count = 0;
+    struct slice type = http_head_field(head, "content-type", &count);
+    if (count == 1 && (media_type_is(type, "application/json") ||
+                       (call->route->body == BODY_JSON_PATCH &&
+                        media_type_is(type, "application/merge-patch+json")))) {
+        return true;
+    }
+    problem_reply(call, PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+                  "The body must have Content-Type: application/json.");
+    return false;
+}
+
+static bool read_ids(struct call *call, struct slice segment) {
+    uint64_t rank = 0;
+    struct slice coupon = segment;
+    if (call->route->ids == IDS_NONE) {
+        return true;
+    }
+    if (call->route->ids == IDS_ISSUE) {
+        const char *dash = memchr(segment.bytes, '-', segment.size);
+        coupon.size = dash ? (size_t)(dash - segment.bytes) : 0;
+        struct slice rest = {segment.bytes + coupon.size + 1, segment.size - coupon.size - 1};
+        if (!dash || slice_to_u64(rest, UINT32_MAX, &rank)) {
+            problem_reply(call, PROBLEM_ISSUE_NOT_FOUND, "There is no issue of this id.");
+            return false;
+        }
+        call->reference.rank = (uint32_t)rank;
+    }
+    if (slice_to_u64(coupon, (uint64_t)JSON_INTEGER_MAX, &call->reference.coupon_id)) {
+        bool issue = call->route->ids == IDS_ISSUE;
+        problem_reply(call, issue ? PROBLEM_ISSUE_NOT_FOUND : PROBLEM_COUPON_NOT_FOUND,
+                      issue ? "There is no issue of this id." : "There is no coupon of this id.");
+        return false;
+    }
+    return true;
+}
+
+int64_t route_head(struct call *call, const struct http_head *head) {
+    struct slice segment = {0};
+    bool path_known = false;
+    call->route = find_route(head, &segment, &path_known);
+    if (!call->route) {
+        if (path_known) {
+            refuse_method(call, head);
+        } else {
+            problem_reply(call, PROBLEM_NOT_FOUND, "There is nothing at this path.");
+        }
+        return -1;
+    }
+    if (call->route->access == ACCESS_ADMIN && !may_admin(call, head)) {
+        return -1;
+    }
+    bool wants_body = call->route->body != BODY_NONE;
+    if ((wants_body && !has_media_type(call, head)) || !read_ids(call, segment)) {
+        return -1;
+    }
+    return wants_body ? BODY_MAX : 0;
+}

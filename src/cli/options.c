@@ -1,0 +1,124 @@
+/* Command lines and environment into values. See options.h. */
+#include "cli/options.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* --admin-token-file has COUPON_ADMIN_TOKEN_FILE. */
+static const char *environment_of(const char *name) {
+    char variable[64] = "COUPON_";
+    size_t at = strlen(variable);
+    for (; *name && at + 1 < sizeof(variable); name++) {
+        char c = *name;
+        variable[at++] = (char)(c == '-' ? '_' : c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+    }
+    variable[at] = '\0';
+    const char *value = getenv(variable);
+    return value && *value ? value : NULL;
+}
+
+static const struct option_spec *find(const struct option_spec *specs, struct slice name) {
+    for (; specs->name; specs++) {
+        if (slice_is(name, specs->name)) {
+            return specs;
+        }
+    }
+    return NULL;
+}
+
+bool options_read(const char *subcommand, const struct option_spec *specs, int argc, char **argv,
+                  const char **values, bool *ret_help) {
+    *ret_help = false;
+    for (size_t i = 0; specs[i].name; i++) {
+        const char *value = environment_of(specs[i].name);
+        values[i] = value ? value : specs[i].fallback;
+    }
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            *ret_help = true;
+            return false;
+        }
+        const char *equals = strchr(argv[i], '=');
+        bool dashes = strncmp(argv[i], "--", 2) == 0;
+        size_t size = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
+        const struct option_spec *spec =
+            dashes ? find(specs, (struct slice){argv[i] + 2, size - 2}) : NULL;
+        if (!spec) {
+            fprintf(stderr, "coupon %s: unknown option %s; see coupon %s --help\n", subcommand,
+                    argv[i], subcommand);
+            return false;
+        }
+        if (!equals && i + 1 == argc) {
+            fprintf(stderr, "coupon %s: --%s needs a value (%s)\n", subcommand, spec->name,
+                    spec->value);
+            return false;
+        }
+        values[spec - specs] = equals ? equals + 1 : argv[++i];
+    }
+    return true;
+}
+
+void options_print(const struct option_spec *specs) {
+    for (; specs->name; specs++) {
+        char left[64];
+        snprintf(left, sizeof(left), "--%s %s", specs->name, specs->value);
+        printf("  %-26s %s", left, specs->help);
+        if (specs->fallback) {
+            printf(" [%s]", specs->fallback);
+        }
+        printf("\n");
+    }
+    printf("\nEvery option can be given in the environment: --data as COUPON_DATA. The command\n"
+           "line overrules it.\n");
+}
+
+bool option_number(const struct option_spec *spec, const char *value, uint64_t min, uint64_t max,
+                   uint64_t *ret_number) {
+    uint64_t number = 0;
+    if (slice_to_u64(slice_of(value), max, &number) || number < min) {
+        fprintf(stderr, "coupon: --%s must be a whole number from %llu to %llu, not \"%s\"\n",
+                spec->name, (unsigned long long)min, (unsigned long long)max, value);
+        return false;
+    }
+    *ret_number = number;
+    return true;
+}
+
+static bool is_loopback(const char *host, bool *ret_loopback) {
+    struct in_addr four;
+    struct in6_addr six;
+    if (inet_pton(AF_INET, host, &four) == 1) {
+        *ret_loopback = ntohl(four.s_addr) >> 24 == 127;
+        return true;
+    }
+    if (inet_pton(AF_INET6, host, &six) == 1) {
+        *ret_loopback = IN6_IS_ADDR_LOOPBACK(&six);
+        return true;
+    }
+    return false;
+}
+
+int option_listen(const char *text, char ret_host[static 64], uint16_t *ret_port,
+                  bool *ret_loopback) {
+    const char *colon = strrchr(text, ':');
+    uint64_t port = 0;
+    if (!colon || slice_to_u64(slice_of(colon + 1), UINT16_MAX, &port)) {
+        return STATUS_INVALID;
+    }
+    struct slice host = {text, (size_t)(colon - text)};
+    bool bracketed = host.size > 2 && text[0] == '[' && text[host.size - 1] == ']';
+    if (bracketed) {
+        host = (struct slice){text + 1, host.size - 2};
+    } else if (slice_is(host, "localhost")) {
+        host = slice_of("127.0.0.1");
+    }
+    bool has_colon = host.size > 0 && memchr(host.bytes, ':', host.size) != NULL;
+    if (host.size == 0 || host.size >= 64 || has_colon != bracketed) {
+        return STATUS_INVALID;
+    }
+    memcpy(ret_host, host.bytes, host.size);
+    ret_host[host.size] = '\0';
+    *ret_port = (uint16_t)port;
+    return is_loopback(ret_host, ret_loopback) ? STATUS_OK : STATUS_INVALID;
+}

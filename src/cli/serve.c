@@ -1,0 +1,307 @@
+/* coupon serve: the embedded server's life, from options to exit.
+ *
+ *   options -> folder, ledger, writer -> admin token -> port -> wait -> drain -> close
+ *
+ * The port opens while the writer still reads the record: claims get 503 `starting` until
+ * event=ready. It waits for SIGTERM or SIGINT, or for the issuer to say that it is broken. */
+#include "api/api.h"
+#include "cli/options.h"
+#include "cli/token.h"
+#include "http/http.h"
+#include "issuer/issuer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum option {
+    OPTION_LISTEN,
+    OPTION_DATA,
+    OPTION_THREADS,
+    OPTION_ADMIN_TOKEN_FILE,
+    OPTION_CLAIM_AUTH,
+    OPTION_CONNECTIONS,
+    OPTION_QUEUE,
+    OPTION_COUNT,
+};
+
+static const struct option_spec specs[] = {
+    [OPTION_LISTEN] = {"listen", "ADDRESS:PORT", "where to listen; port 0: any free one",
+                       "127.0.0.1:8080"},
+    [OPTION_DATA] = {"data", "DIR", "the data folder, made when it is missing", "data"},
+    [OPTION_THREADS] = {"threads", "N", "event loops; default: one a core", NULL},
+    [OPTION_ADMIN_TOKEN_FILE] = {"admin-token-file", "FILE",
+                                 "the operators' token; default: DIR/admin-token, made at the "
+                                 "first start",
+                                 NULL},
+    [OPTION_CLAIM_AUTH] = {"claim-auth", "none",
+                           "how claimers prove who they are; must be given on any address but "
+                           "loopback",
+                           NULL},
+    [OPTION_CONNECTIONS] = {"connections", "N", "connections at once; more get 503", "10000"},
+    [OPTION_QUEUE] = {"queue", "N", "claims that may wait for the writer; more get 503", "65536"},
+    [OPTION_COUNT] = {NULL, NULL, NULL, NULL},
+};
+
+/* How long a drain waits for requests under way. */
+static const int64_t DRAIN_US = 10 * US_PER_SECOND;
+/* Files and sockets besides the clients' connections. */
+enum { DESCRIPTORS_SPARE = 128 };
+enum { THREADS_MAX = 256, CONNECTIONS_MAX = 1000000, QUEUE_MAX = 10000000 };
+
+struct server {
+    struct http_options http;
+    struct issuer_local_options issuer;
+    char host[64];
+    const char *token_file;
+    struct token token;
+    int signals;                    /* signalfd */
+    int broken;                     /* eventfd: the issuer wants the process to stop */
+    enum issuer_state former_state; /* the writer's thread only */
+    struct issuer *running_issuer;
+    struct api *api;
+    struct http_server *http_server;
+};
+
+/* ---- options ---- */
+
+static uint64_t core_count(void) {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof(set), &set) ? 1 : (uint64_t)CPU_COUNT(&set);
+}
+
+static bool read_listen(const char **values, struct server *server) {
+    bool loopback = false;
+    const char *auth = values[OPTION_CLAIM_AUTH];
+    if (option_listen(values[OPTION_LISTEN], server->host, &server->http.port, &loopback)) {
+        fprintf(stderr,
+                "coupon serve: --listen wants a numeric address and a port, such as "
+                "127.0.0.1:8080 or [::1]:8080, not \"%s\"\n",
+                values[OPTION_LISTEN]);
+        return false;
+    }
+    if (auth && strcmp(auth, "none") != 0) {
+        fprintf(stderr, "coupon serve: --claim-auth can be none, not \"%s\"\n", auth);
+        return false;
+    }
+    if (!loopback && !auth) {
+        fprintf(stderr,
+                "coupon serve: %s can be reached from other machines, so say how claimers prove "
+                "who they are: --claim-auth=none believes any userId (behind a gateway that "
+                "checks it)\n",
+                values[OPTION_LISTEN]);
+        return false;
+    }
+    server->http.host = server->host;
+    return true;
+}
+
+static bool read_options(const char **values, struct server *server) {
+    uint64_t threads = core_count();
+    uint64_t connections = 0;
+    uint64_t queue = 0;
+    if (!read_listen(values, server) ||
+        (values[OPTION_THREADS] && !option_number(&specs[OPTION_THREADS], values[OPTION_THREADS], 1,
+                                                  THREADS_MAX, &threads)) ||
+        !option_number(&specs[OPTION_CONNECTIONS], values[OPTION_CONNECTIONS], 1, CONNECTIONS_MAX,
+                       &connections) ||
+        !option_number(&specs[OPTION_QUEUE], values[OPTION_QUEUE], 1, QUEUE_MAX, &queue)) {
+        return false;
+    }
+    server->http.loop_count = (unsigned)threads;
+    server->http.connections_max = (unsigned)connections;
+    server->issuer.queue_max = (size_t)queue;
+    server->issuer.directory = values[OPTION_DATA];
+    server->token_file = values[OPTION_ADMIN_TOKEN_FILE];
+    return true;
+}
+
+/* ---- what the writer tells ---- */
+
+static void on_progress(void *context, uint64_t issues, uint64_t total) {
+    static const uint64_t STEP = 1000000;
+    (void)context;
+    if (issues % STEP == 0) {
+        log_event(LOG_INFO, "reading-record", LOG_NUMBER("issues", issues),
+                  LOG_NUMBER("of", total));
+    }
+}
+
+static void on_state(void *context, enum issuer_state state, const char *why) {
+    struct server *server = context;
+    switch (state) {
+    case ISSUER_STARTING:
+    case ISSUER_STOPPING:
+        break;
+    case ISSUER_READY:
+        if (server->former_state == ISSUER_UNWRITABLE) {
+            log_event(LOG_INFO, "storage-recovered",
+                      LOG_TEXT("hint", "writes work again; claims are taken"));
+        } else {
+            log_event(LOG_INFO, "ready", LOG_TEXT("data", server->issuer.directory));
+        }
+        break;
+    case ISSUER_UNWRITABLE:
+        log_event(LOG_ERROR, "storage-unavailable", LOG_TEXT("why", why),
+                  LOG_TEXT("hint", "claims get 503 until a write works; make room on the disk"));
+        break;
+    case ISSUER_BROKEN:
+        log_event(LOG_ERROR, "stopping-broken", LOG_TEXT("why", why),
+                  LOG_TEXT("hint", "the record on disk is what counts; start anew to read it"));
+        eventfd_write(server->broken, 1);
+        break;
+    }
+    server->former_state = state;
+}
+
+/* ---- the stages ---- */
+
+static int fail(const char *stage, const struct complaint *complaint) {
+    log_event(LOG_ERROR, stage, LOG_TEXT("why", complaint->text));
+    return EXIT_CODE_FAILED;
+}
+
+/* All threads started later inherit the mask, so the signals come to signalfd only. */
+static int take_signals(struct server *server) {
+    sigset_t set;
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &set, NULL)) {
+        return STATUS_IO;
+    }
+    server->signals = signalfd(-1, &set, SFD_CLOEXEC);
+    server->broken = eventfd(0, EFD_CLOEXEC);
+    return server->signals < 0 || server->broken < 0 ? STATUS_IO : STATUS_OK;
+}
+
+/* One descriptor a connection; the soft limit is raised as far as the hard one allows. */
+static void raise_descriptor_limit(struct server *server) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit)) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    (void)!setrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t room = limit.rlim_cur > DESCRIPTORS_SPARE ? limit.rlim_cur - DESCRIPTORS_SPARE : 1;
+    if (room < server->http.connections_max) {
+        log_event(LOG_WARN, "connections-limited",
+                  LOG_NUMBER("asked", server->http.connections_max),
+                  LOG_NUMBER("connections", room),
+                  LOG_TEXT("hint", "raise the limit of open files (ulimit -n)"));
+        server->http.connections_max = (unsigned)room;
+    }
+}
+
+static int start(struct server *server, struct complaint *complaint) {
+    int status = issuer_local_start(&server->issuer, &server->running_issuer, complaint);
+    if (status == STATUS_OK) {
+        status =
+            token_obtain(server->token_file, server->issuer.directory, &server->token, complaint);
+    }
+    if (status == STATUS_OK) {
+        struct api_options options = {
+            .issuer = server->running_issuer,
+            .admin_token = server->token.text,
+            .claim_auth = CLAIM_AUTH_NONE,
+            .loop_count = server->http.loop_count,
+        };
+        status = api_new(&options, &server->api, complaint);
+    }
+    if (status == STATUS_OK) {
+        struct http_handler handler = api_handler(server->api);
+        status = http_server_start(&server->http, &handler, &server->http_server, complaint);
+    }
+    return status;
+}
+
+static void log_listening(const struct server *server) {
+    char address[96];
+    snprintf(address, sizeof(address), strchr(server->host, ':') ? "[%s]:%u" : "%s:%u",
+             server->host, http_server_port(server->http_server));
+    log_event(LOG_INFO, "listening", LOG_TEXT("address", address),
+              LOG_NUMBER("threads", server->http.loop_count),
+              LOG_TEXT("admin_token_file", server->token.path),
+              LOG_TEXT("version", COUPON_VERSION));
+}
+
+/* Returns the exit code that the reason to stop asks for. */
+static int wait_for_end(const struct server *server) {
+    struct pollfd polled[] = {{.fd = server->signals, .events = POLLIN},
+                              {.fd = server->broken, .events = POLLIN}};
+    while (poll(polled, COUNT_OF(polled), -1) < 0) {
+        assert(errno == EINTR);
+    }
+    if (polled[1].revents) {
+        return EXIT_CODE_BROKEN;
+    }
+    log_event(LOG_INFO, "draining", LOG_TEXT("hint", "finishing what is under way"));
+    return EXIT_CODE_OK;
+}
+
+static int stop(struct server *server, int exit_code) {
+    struct complaint complaint = {0};
+    if (server->http_server) {
+        http_server_stop(server->http_server, DRAIN_US);
+    }
+    if (server->running_issuer && issuer_stop(server->running_issuer, &complaint)) {
+        exit_code = exit_code == EXIT_CODE_OK ? fail("closing-failed", &complaint) : exit_code;
+    }
+    http_server_free(server->http_server);
+    api_free(server->api);
+    issuer_free(server->running_issuer);
+    return exit_code;
+}
+
+static int serve(struct server *server) {
+    struct complaint complaint = {0};
+    if (sodium_init() < 0 || take_signals(server)) {
+        return fail("cannot-start", &(struct complaint){"signals or randomness are missing"});
+    }
+    digest_key_random(&server->issuer.digest_key);
+    raise_descriptor_limit(server);
+    int exit_code;
+    if (start(server, &complaint)) {
+        exit_code = fail("cannot-start", &complaint);
+    } else {
+        log_listening(server);
+        exit_code = wait_for_end(server);
+    }
+    exit_code = stop(server, exit_code);
+    log_event(LOG_INFO, "stopped", LOG_NUMBER("exit_code", exit_code));
+    return exit_code;
+}
+
+int command_serve(int argc, char **argv) {
+    const char *values[OPTION_COUNT];
+    bool help = false;
+    static struct server server;
+    if (!options_read("serve", specs, argc, argv, values, &help)) {
+        if (help) {
+            printf("coupon serve: issue coupons over HTTP, recorded in one SQLite file\n\n"
+                   "usage: coupon serve [options]\n\n");
+            options_print(specs);
+            printf("\nSIGTERM or Ctrl-C: takes no new connections, finishes what is under way,\n"
+                   "closes the file and exits with 0. Exit code 1: could not start; 2: wrong\n"
+                   "options; 3: the outcome of a write is unknown, start anew.\n");
+        }
+        return help ? EXIT_CODE_OK : EXIT_CODE_USAGE;
+    }
+    http_options_default(&server.http);
+    issuer_local_options_default(&server.issuer);
+    if (!read_options(values, &server)) {
+        return EXIT_CODE_USAGE;
+    }
+    server.issuer.progress = on_progress;
+    server.issuer.state_changed = on_state;
+    server.issuer.context = &server;
+    return serve(&server);
+}

@@ -1,0 +1,301 @@
+/* coupon verify: every row of the record against I1, I2, I4 and I5, by the revisions that
+ * were in force. Reads only; the folder is left as it is. */
+#include "cli/options.h"
+#include "engine/engine.h"
+#include "ledger/ledger.h"
+
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct option_spec specs[] = {
+    {"data", "DIR", "the data folder of a server that is stopped", "data"},
+    {NULL, NULL, NULL, NULL},
+};
+
+/* After so many lines violations are counted only. */
+enum { VIOLATIONS_SHOWN_MAX = 1000, COUPONS_MAX = 1 << 22 };
+
+struct verification {
+    struct engine *holders; /* who holds what; the rank is kept in the place of the time */
+    struct digest_key key;
+    struct coupon_record coupon; /* whose rows come; id 0: none yet */
+    struct coupon_revision *revisions;
+    size_t revision_count;
+    size_t revision_capacity;
+    size_t in_force; /* index of the revision of the present rank */
+    uint32_t row_count;
+    uint32_t last_rank;
+    int64_t last_issued_us;
+    uint64_t coupon_violations;
+    uint64_t violations;
+    uint64_t coupons;
+    uint64_t issues;
+};
+
+static void PRINTF_LIKE(4, 5) violation(struct verification *verification, const char *invariant,
+                                        uint32_t rank, const char *format, ...) {
+    verification->violations++;
+    verification->coupon_violations++;
+    if (verification->violations > VIOLATIONS_SHOWN_MAX) {
+        return;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    printf("violation of %s: coupon %llu", invariant, (unsigned long long)verification->coupon.id);
+    if (rank) {
+        printf(" rank %u", rank);
+    }
+    printf(": ");
+    vprintf(format, arguments);
+    printf("\n");
+    va_end(arguments);
+}
+
+/* ---- a coupon's end and beginning ---- */
+
+static void check_last_revision(struct verification *verification) {
+    const struct coupon_record *coupon = &verification->coupon;
+    if (verification->revision_count == 0) {
+        violation(verification, "I5", 0, "it has no revision");
+        return;
+    }
+    const struct coupon_revision *last = &verification->revisions[verification->revision_count - 1];
+    if (last->version != coupon->version || last->total_quantity != coupon->total_quantity ||
+        last->issue_start_us != coupon->issue_start_us ||
+        last->issue_end_us != coupon->issue_end_us || last->paused != coupon->paused ||
+        last->archived != (coupon->archived_us != 0)) {
+        violation(verification, "I5", 0, "it differs from its last revision, version %u",
+                  last->version);
+    }
+}
+
+static void finish_coupon(struct verification *verification) {
+    const struct coupon_record *coupon = &verification->coupon;
+    char total[24] = "unlimited";
+    if (coupon->id == 0) {
+        return;
+    }
+    check_last_revision(verification);
+    if (verification->row_count != coupon->issued_quantity) {
+        violation(verification, "I4", 0, "it counts %u issues and has %u", coupon->issued_quantity,
+                  verification->row_count);
+    }
+    if (coupon->total_quantity != COUPON_UNLIMITED) {
+        snprintf(total, sizeof(total), "%lld", (long long)coupon->total_quantity);
+        if (verification->row_count > coupon->total_quantity) {
+            violation(verification, "I1", 0, "it has %u issues of %s", verification->row_count,
+                      total);
+        }
+    }
+    printf("%16llu %10u %10s %9zu %10llu  %s\n", (unsigned long long)coupon->id,
+           verification->row_count, total, verification->revision_count,
+           (unsigned long long)verification->coupon_violations, coupon->title);
+    engine_coupon_remove(verification->holders, coupon->id);
+}
+
+static int on_coupon(void *context, const struct coupon_record *coupon) {
+    static const struct engine_terms any = {0};
+    struct verification *verification = context;
+    finish_coupon(verification);
+    verification->coupon = *coupon;
+    verification->revision_count = 0;
+    verification->in_force = 0;
+    verification->row_count = 0;
+    verification->last_rank = 0;
+    verification->last_issued_us = 0;
+    verification->coupon_violations = 0;
+    verification->coupons++;
+    return engine_coupon_add(verification->holders, coupon->id, &any);
+}
+
+static int on_revision(void *context, const struct coupon_revision *revision) {
+    struct verification *verification = context;
+    if (verification->revision_count == verification->revision_capacity) {
+        size_t capacity = verification->revision_capacity * 2 + 16;
+        struct coupon_revision *revisions =
+            realloc(verification->revisions, capacity * sizeof(revisions[0]));
+        if (!revisions) {
+            return STATUS_NO_MEMORY;
+        }
+        verification->revisions = revisions;
+        verification->revision_capacity = capacity;
+    }
+    verification->revisions[verification->revision_count++] = *revision;
+    if (revision->version != verification->revision_count) {
+        violation(verification, "I5", 0, "revision %zu has version %u",
+                  verification->revision_count, revision->version);
+    }
+    return STATUS_OK;
+}
+
+/* ---- an issue ---- */
+
+static void check_order(struct verification *verification, const struct issue_row *issue) {
+    uint32_t rank = issue->reference.rank;
+    if (rank != verification->last_rank + 1) {
+        violation(verification, "I4", rank, "the rank before it is %u", verification->last_rank);
+    }
+    if (issue->issued_at_us < verification->last_issued_us) {
+        violation(verification, "I4", rank, "it was issued before the rank before it");
+    }
+}
+
+static void check_terms(struct verification *verification, const struct issue_row *issue) {
+    uint32_t rank = issue->reference.rank;
+    const struct coupon_revision *revisions = verification->revisions;
+    if (verification->revision_count == 0) {
+        return; /* told once, at the coupon's end */
+    }
+    while (verification->in_force + 1 < verification->revision_count &&
+           revisions[verification->in_force + 1].first_rank <= rank) {
+        verification->in_force++;
+    }
+    const struct coupon_revision *terms = &revisions[verification->in_force];
+    if (terms->total_quantity != COUPON_UNLIMITED && rank > terms->total_quantity) {
+        violation(verification, "I1", rank, "the quantity was %lld (version %u)",
+                  (long long)terms->total_quantity, terms->version);
+    }
+    if (issue->issued_at_us < terms->issue_start_us || issue->issued_at_us >= terms->issue_end_us) {
+        char text[TIME_TEXT_SIZE];
+        time_format(issue->issued_at_us, text);
+        violation(verification, "I5", rank, "issued at %s, out of the period (version %u)", text,
+                  terms->version);
+    }
+    if (issue->issued_at_us < terms->changed_us) {
+        violation(verification, "I5", rank, "issued before version %u was in force",
+                  terms->version);
+    }
+    if (terms->paused || terms->archived) {
+        violation(verification, "I5", rank, "issued while it was %s (version %u)",
+                  terms->paused ? "paused" : "archived", terms->version);
+    }
+}
+
+static int check_holder(struct verification *verification, const struct issue_row *issue) {
+    struct digest user = digest_of(&verification->key, issue->user_id);
+    int status = engine_restore(verification->holders, verification->coupon.id,
+                                engine_issued(verification->holders, verification->coupon.id) + 1,
+                                user, issue->reference.rank);
+    if (status != STATUS_EXISTS) {
+        return status;
+    }
+    uint32_t place = 0;
+    int64_t former_rank = 0;
+    if (engine_holding(verification->holders, verification->coupon.id, user, &place,
+                       &former_rank) == STATUS_OK) {
+        violation(verification, "I2", issue->reference.rank, "user %.*s holds rank %lld already",
+                  (int)issue->user_id.size, issue->user_id.bytes, (long long)former_rank);
+    }
+    return STATUS_OK;
+}
+
+static int on_issue(void *context, const struct issue_row *issue) {
+    struct verification *verification = context;
+    check_order(verification, issue);
+    check_terms(verification, issue);
+    verification->last_rank = issue->reference.rank;
+    verification->last_issued_us = issue->issued_at_us;
+    verification->row_count++;
+    verification->issues++;
+    return check_holder(verification, issue);
+}
+
+static int on_orphan(void *context, uint64_t coupon_id) {
+    struct verification *verification = context;
+    printf("violation of I1: coupon %llu: it has issues and does not exist\n",
+           (unsigned long long)coupon_id);
+    verification->violations++;
+    return STATUS_OK;
+}
+
+static void on_progress(void *context, uint64_t visited, uint64_t total) {
+    (void)context;
+    if (visited % 1000000 == 0) {
+        log_event(LOG_INFO, "verifying", LOG_NUMBER("issues", visited), LOG_NUMBER("of", total));
+    }
+}
+
+/* ---- the whole ---- */
+
+static int judge(struct ledger *ledger, struct verification *verification,
+                 struct complaint *complaint) {
+    struct ledger_visitor visitor = {
+        .context = verification,
+        .archived_too = true,
+        .coupon = on_coupon,
+        .revision = on_revision,
+        .issue = on_issue,
+        .orphan = on_orphan,
+        .progress = on_progress,
+    };
+    printf("%16s %10s %10s %9s %10s  %s\n", "coupon", "issued", "total", "revisions", "violations",
+           "title");
+    int status = ledger_visit(ledger, &visitor, complaint);
+    if (status == STATUS_OK) {
+        finish_coupon(verification);
+        status = ledger_check(ledger, complaint);
+    }
+    return status;
+}
+
+static int conclude(const struct verification *verification, int status,
+                    const struct complaint *complaint) {
+    if (status == STATUS_DAMAGED) {
+        printf("the file is damaged: %s\n", complaint->text);
+        return EXIT_CODE_FAILED;
+    }
+    if (status) {
+        fprintf(stderr, "coupon verify: stopped (%s): %s\n", status_name(status), complaint->text);
+        return EXIT_CODE_USAGE;
+    }
+    printf("\n%llu coupons, %llu issues checked: ", (unsigned long long)verification->coupons,
+           (unsigned long long)verification->issues);
+    if (verification->violations) {
+        printf("%llu violations\n", (unsigned long long)verification->violations);
+        return EXIT_CODE_FAILED;
+    }
+    printf("no violation of I1, I2, I4, I5\n");
+    return EXIT_CODE_OK;
+}
+
+static int verify(const char *directory) {
+    struct complaint complaint = {0};
+    struct ledger *ledger = NULL;
+    struct verification verification = {0};
+    struct ledger_sqlite_options options = {.directory = directory, .existing_only = true};
+    int status = ledger_sqlite_open(&options, &ledger, &complaint);
+    if (status) {
+        fprintf(stderr, "coupon verify: %s\n", complaint.text);
+        return status == STATUS_DAMAGED ? EXIT_CODE_FAILED : EXIT_CODE_USAGE;
+    }
+    status = sodium_init() < 0 ? STATUS_NO_MEMORY : engine_new(COUPONS_MAX, &verification.holders);
+    if (status == STATUS_OK) {
+        digest_key_random(&verification.key);
+        status = judge(ledger, &verification, &complaint);
+    }
+    int exit_code = conclude(&verification, status, &complaint);
+    ledger_close(ledger, NULL);
+    engine_free(verification.holders);
+    free(verification.revisions);
+    return exit_code;
+}
+
+int command_verify(int argc, char **argv) {
+    const char *values[COUNT_OF(specs)];
+    bool help = false;
+    if (!options_read("verify", specs, argc, argv, values, &help)) {
+        if (help) {
+            printf("coupon verify: check every issue in a data folder against the promises\n\n"
+                   "usage: coupon verify [options]\n\n");
+            options_print(specs);
+            printf("\nJudges each row by the terms that were in force for it: I1 never more than\n"
+                   "the quantity, I2 one a user, I4 ranks without gaps, I5 only within the\n"
+                   "period. Changes nothing. Exit code 0: no violation; 1: violations, or a\n"
+                   "damaged file; 2: could not be checked (a server holds the folder, no file).\n");
+        }
+        return help ? EXIT_CODE_OK : EXIT_CODE_USAGE;
+    }
+    return verify(values[0]);
+}

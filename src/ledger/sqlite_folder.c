@@ -1,0 +1,294 @@
+/* The data folder of the SQLite ledger: its lock, and a look at the ledger's file before
+ * SQLite may touch it, so that a file which is not ours stays byte for byte what it was.
+ *
+ * A new ledger is made under another name and renamed when it is complete. So a coupon.db
+ * that is there is a whole ledger or not ours, and an empty one is a loss to be told, never
+ * an invitation to start anew. Not for: what is in the tables. Called by sqlite_open.c. */
+#include "ledger/sqlite_ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HEADER_SIZE           100 /* SQLite file format, section 1.3 */
+#define HEADER_USER_VERSION   60
+#define HEADER_APPLICATION_ID 68
+
+static int fail_errno(const char *doing, const char *path, struct complaint *complaint) {
+    int status = errno == ENOSPC || errno == EDQUOT ? STATUS_FULL : STATUS_IO;
+    return complain(complaint, status, "cannot %s %s: %s", doing, path, strerror(errno));
+}
+
+static int sync_fd(int fd, const char *path, struct complaint *complaint) {
+    return fsync(fd) == 0 ? STATUS_OK : fail_errno("make durable the folder", path, complaint);
+}
+
+/* ---- the lock ---- */
+
+static int complain_busy(const struct sqlite_folder *folder, int lock_fd,
+                         struct complaint *complaint) {
+    char text[24] = "";
+    ssize_t size = pread(lock_fd, text, sizeof(text) - 1, 0);
+    long pid = size > 0 ? strtol(text, NULL, 10) : 0;
+    /* A number that names nobody was left by a process that was killed; who holds the lock
+     * now (verify) writes none. */
+    if (pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM)) {
+        return complain(complaint, STATUS_BUSY,
+                        "process %ld holds %s; stop it first, or choose another --data", pid,
+                        folder->directory);
+    }
+    return complain(complaint, STATUS_BUSY,
+                    "another process holds %s; stop it first, or choose another --data",
+                    folder->directory);
+}
+
+/* The lock file, or -1 with errno. An existing_only open uses the one that is there, as it
+ * is; where there is none it makes one for its own time, to keep a server out meanwhile. */
+static int lock_open(struct sqlite_folder *folder) {
+    if (!folder->existing_only) {
+        return openat(folder->directory_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    }
+    int fd = openat(folder->directory_fd, LOCK_NAME, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) {
+        fd = openat(folder->directory_fd, LOCK_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        folder->lock_is_ours = fd >= 0;
+    }
+    return fd;
+}
+
+/* Whether the name still leads to the file that was locked: it may have been removed by its
+ * maker between our open and our lock. */
+static bool lock_is_current(const struct sqlite_folder *folder, int fd) {
+    struct stat locked;
+    struct stat named;
+    return fstat(fd, &locked) == 0 && fstatat(folder->directory_fd, LOCK_NAME, &named, 0) == 0 &&
+           locked.st_dev == named.st_dev && locked.st_ino == named.st_ino;
+}
+
+/* Only a courtesy to whoever is refused, so a full disk may prevent it. */
+static void lock_sign(int fd) {
+    if (ftruncate(fd, 0) == 0) {
+        dprintf(fd, "%ld\n", (long)getpid());
+    }
+}
+
+static int lock_take(struct sqlite_folder *folder, struct complaint *complaint) {
+    for (;;) {
+        int fd = lock_open(folder);
+        if (fd < 0 && errno == EEXIST) {
+            continue;
+        }
+        if (fd < 0 && folder->existing_only && (errno == EROFS || errno == EACCES)) {
+            return STATUS_OK; /* a folder nobody like us can write to needs no lock */
+        }
+        if (fd < 0) {
+            return fail_errno("open " LOCK_NAME " in", folder->directory, complaint);
+        }
+        if (flock(fd, LOCK_EX | LOCK_NB)) {
+            int status = errno == EWOULDBLOCK
+                             ? complain_busy(folder, fd, complaint)
+                             : fail_errno("lock " LOCK_NAME " in", folder->directory, complaint);
+            folder->lock_is_ours = false;
+            close(fd);
+            return status;
+        }
+        if (lock_is_current(folder, fd)) {
+            folder->lock_fd = fd;
+            if (!folder->existing_only) {
+                lock_sign(fd);
+            }
+            return STATUS_OK;
+        }
+        close(fd);
+    }
+}
+
+/* ---- the folder ---- */
+
+/* Makes the folder if it is missing and its name durable in the one above. */
+static int folder_make(const char *directory, struct complaint *complaint) {
+    if (mkdir(directory, 0700)) {
+        return errno == EEXIST ? STATUS_OK : fail_errno("make the folder", directory, complaint);
+    }
+    char above[FOLDER_PATH_SIZE];
+    snprintf(above, sizeof(above), "%s/..", directory);
+    int fd = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return fail_errno("open the folder", above, complaint);
+    }
+    int status = sync_fd(fd, above, complaint);
+    close(fd);
+    return status;
+}
+
+int folder_open(struct sqlite_folder *folder, const char *directory, bool existing_only,
+                struct complaint *complaint) {
+    assert(directory);
+    *folder =
+        (struct sqlite_folder){.directory_fd = -1, .lock_fd = -1, .existing_only = existing_only};
+    if (strlen(directory) >= PATH_MAX) {
+        return complain(complaint, STATUS_IO, "the path of the data folder is too long");
+    }
+    int status = existing_only ? STATUS_OK : folder_make(directory, complaint);
+    if (status < 0) {
+        return status;
+    }
+    folder->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder->directory_fd < 0 && errno == ENOENT) {
+        return complain(complaint, STATUS_NOT_FOUND, "there is no folder %s", directory);
+    }
+    if (folder->directory_fd < 0 || !realpath(directory, folder->directory)) {
+        return fail_errno("open the folder", directory, complaint);
+    }
+    if (existing_only && faccessat(folder->directory_fd, DATABASE_NAME, F_OK, 0)) {
+        return complain(complaint, STATUS_NOT_FOUND, "there is no " DATABASE_NAME " in %s",
+                        folder->directory);
+    }
+    return lock_take(folder, complaint);
+}
+
+void folder_close(struct sqlite_folder *folder) {
+    if (folder->lock_fd >= 0) {
+        if (folder->lock_is_ours) {
+            unlinkat(folder->directory_fd, LOCK_NAME, 0);
+        } else if (!folder->existing_only && ftruncate(folder->lock_fd, 0)) {
+            /* the number stays; who is refused later sees that it names nobody */
+        }
+        close(folder->lock_fd);
+    }
+    if (folder->directory_fd >= 0) {
+        close(folder->directory_fd);
+    }
+    folder->lock_fd = folder->directory_fd = -1;
+}
+
+void folder_path(const struct sqlite_folder *folder, const char *name,
+                 char ret_path[static FOLDER_PATH_SIZE]) {
+    int size = snprintf(ret_path, FOLDER_PATH_SIZE, "%s/%s", folder->directory, name);
+    assert(size > 0 && size < FOLDER_PATH_SIZE);
+}
+
+int64_t folder_file_size(const struct sqlite_folder *folder, const char *name) {
+    struct stat file;
+    return fstatat(folder->directory_fd, name, &file, 0) == 0 ? (int64_t)file.st_size : 0;
+}
+
+int folder_sync(const struct sqlite_folder *folder, struct complaint *complaint) {
+    return sync_fd(folder->directory_fd, folder->directory, complaint);
+}
+
+/* ---- what lies there ---- */
+
+static uint32_t big_endian_u32(const unsigned char *bytes) {
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static int header_check(const struct sqlite_folder *folder, const unsigned char *header,
+                        size_t size, struct complaint *complaint) {
+    static const char magic[16] = "SQLite format 3";
+    if (size == 0) {
+        return complain(complaint, STATUS_DAMAGED,
+                        "%s/" DATABASE_NAME " is empty, which a ledger never is: put a backup "
+                        "back, or remove the file to start anew",
+                        folder->directory);
+    }
+    if (size < HEADER_SIZE || memcmp(header, magic, sizeof(magic)) != 0) {
+        return complain(complaint, STATUS_DAMAGED,
+                        "%s/" DATABASE_NAME " is not an SQLite file: put a backup back, or "
+                        "choose another --data",
+                        folder->directory);
+    }
+    uint32_t application_id = big_endian_u32(header + HEADER_APPLICATION_ID);
+    uint32_t version = big_endian_u32(header + HEADER_USER_VERSION);
+    if (application_id != SQLITE_LEDGER_APPLICATION_ID || version == 0) {
+        return complain(complaint, STATUS_DAMAGED,
+                        "%s/" DATABASE_NAME " is an SQLite file, but not a ledger of coupon: "
+                        "choose another --data",
+                        folder->directory);
+    }
+    if (version > SQLITE_LEDGER_VERSION) {
+        return complain(complaint, STATUS_NEWER,
+                        "%s/" DATABASE_NAME " was written by a newer coupon (its schema is %u, "
+                        "this program knows %u): run that version, or put an older backup back",
+                        folder->directory, version, SQLITE_LEDGER_VERSION);
+    }
+    return STATUS_OK;
+}
+
+/* Without a main file, SQLite would take a WAL that is there for one of the new file. */
+static int without_database(const struct sqlite_folder *folder, struct complaint *complaint) {
+    if (folder_file_size(folder, DATABASE_NAME "-wal") > 0 ||
+        folder_file_size(folder, DATABASE_NAME "-journal") > 0) {
+        return complain(complaint, STATUS_DAMAGED,
+                        "%s has a -wal or -journal file but no " DATABASE_NAME ": put that back, "
+                        "or move the rest away to start anew",
+                        folder->directory);
+    }
+    return complain(complaint, STATUS_NOT_FOUND, "there is no " DATABASE_NAME " in %s",
+                    folder->directory);
+}
+
+int folder_inspect(const struct sqlite_folder *folder, struct complaint *complaint) {
+    int fd = openat(folder->directory_fd, DATABASE_NAME, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT
+                   ? without_database(folder, complaint)
+                   : fail_errno("open " DATABASE_NAME " in", folder->directory, complaint);
+    }
+    unsigned char header[HEADER_SIZE];
+    ssize_t size = pread(fd, header, sizeof(header), 0);
+    int status = size < 0 ? fail_errno("read " DATABASE_NAME " in", folder->directory, complaint)
+                          : header_check(folder, header, (size_t)size, complaint);
+    close(fd);
+    if (status == STATUS_OK && folder_file_size(folder, DATABASE_NAME "-journal") > 0) {
+        /* The ledger never uses a rollback journal, and SQLite would play it back. */
+        return complain(complaint, STATUS_DAMAGED,
+                        "another program changed %s/" DATABASE_NAME " and did not finish (there "
+                        "is a -journal file): put a backup back, or let sqlite3 repair it",
+                        folder->directory);
+    }
+    return status;
+}
+
+/* ---- a new file ---- */
+
+void folder_new_discard(const struct sqlite_folder *folder) {
+    static const char *const names[] = {DATABASE_NEW_NAME, DATABASE_NEW_NAME "-wal",
+                                        DATABASE_NEW_NAME "-journal"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        unlinkat(folder->directory_fd, names[i], 0);
+    }
+}
+
+void folder_wal_discard_empty(const struct sqlite_folder *folder) {
+    assert(!folder->existing_only);
+    if (folder_file_size(folder, DATABASE_NAME "-wal") == 0) {
+        unlinkat(folder->directory_fd, DATABASE_NAME "-wal", 0);
+    }
+}
+
+int folder_new_begin(const struct sqlite_folder *folder, struct complaint *complaint) {
+    assert(!folder->existing_only);
+    folder_new_discard(folder);
+    /* SQLite would make it readable for all; its WAL takes the mode of the main file. */
+    int fd = openat(folder->directory_fd, DATABASE_NEW_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+                    0600);
+    if (fd < 0) {
+        return fail_errno("make " DATABASE_NEW_NAME " in", folder->directory, complaint);
+    }
+    close(fd);
+    return STATUS_OK;
+}
+
+int folder_new_adopt(const struct sqlite_folder *folder, struct complaint *complaint) {
+    assert(!folder->existing_only);
+    if (renameat(folder->directory_fd, DATABASE_NEW_NAME, folder->directory_fd, DATABASE_NAME)) {
+        return fail_errno("rename " DATABASE_NEW_NAME " in", folder->directory, complaint);
+    }
+    return folder_sync(folder, complaint);
+}

@@ -1,0 +1,202 @@
+/* What the files of the SQLite ledger share. Not for anyone else: outside this folder there
+ * is only ledger.h.
+ *
+ *   sqlite_folder.c       the data folder: lock, what lies in it before SQLite sees it
+ *   sqlite_open.c         connection, settings, recovery, closing
+ *   sqlite_schema.c       migrations, and the texts of all statements
+ *   sqlite_transaction.c  begin, commit, abort; which failures are known and which are not
+ *   sqlite_write.c        appends, creations, changes, the probe, checkpoints
+ *   sqlite_read.c         small reads
+ *   sqlite_visit.c        the whole record, in order
+ */
+#ifndef COUPON_LEDGER_SQLITE_LEDGER_H
+#define COUPON_LEDGER_SQLITE_LEDGER_H
+
+#include "ledger/ledger.h"
+
+#include <limits.h>
+#include <sqlite3.h>
+
+/* "Coup" in the file's header (SQLite file format, 1.3.17): whose file it is. */
+#define SQLITE_LEDGER_APPLICATION_ID UINT32_C(0x436f7570)
+/* Counts the migrations in sqlite_schema.c. */
+#define SQLITE_LEDGER_VERSION UINT32_C(1)
+
+#define DATABASE_NAME     "coupon.db"
+#define DATABASE_NEW_NAME "coupon.db.new" /* while it is being made; renamed when complete */
+#define LOCK_NAME         "coupon.lock"
+#define FOLDER_PATH_SIZE  (PATH_MAX + 32)
+
+/* ---- sqlite_folder.c ---- */
+
+struct sqlite_folder {
+    char directory[PATH_MAX]; /* without links, absolute */
+    int directory_fd;         /* -1: none */
+    int lock_fd;              /* -1: none */
+    bool lock_is_ours;        /* made for an existing_only open: removed again */
+    bool existing_only;
+};
+
+/* Makes the folder where that is allowed and takes its lock. After a failure folder_close
+ * may be called. STATUS_BUSY, STATUS_NOT_FOUND, STATUS_IO. */
+int MUST_CHECK folder_open(struct sqlite_folder *folder, const char *directory, bool existing_only,
+                           struct complaint *complaint);
+void folder_close(struct sqlite_folder *folder);
+
+/* Looks at the ledger's file without SQLite and changes nothing. STATUS_NOT_FOUND there is
+ * none; STATUS_DAMAGED it is not a ledger; STATUS_NEWER; STATUS_IO. */
+int MUST_CHECK folder_inspect(const struct sqlite_folder *folder, struct complaint *complaint);
+
+void folder_path(const struct sqlite_folder *folder, const char *name,
+                 char ret_path[static FOLDER_PATH_SIZE]);
+/* Bytes of the file; 0 when there is none. */
+int64_t folder_file_size(const struct sqlite_folder *folder, const char *name);
+/* An empty DATABASE_NEW_NAME, whatever an interrupted attempt left. STATUS_IO, STATUS_FULL. */
+int MUST_CHECK folder_new_begin(const struct sqlite_folder *folder, struct complaint *complaint);
+/* Gives DATABASE_NEW_NAME its final name, durably. */
+int MUST_CHECK folder_new_adopt(const struct sqlite_folder *folder, struct complaint *complaint);
+void folder_new_discard(const struct sqlite_folder *folder);
+/* Removes an empty -wal file that a refused open left. */
+void folder_wal_discard_empty(const struct sqlite_folder *folder);
+/* Makes the names in the folder durable. */
+int MUST_CHECK folder_sync(const struct sqlite_folder *folder, struct complaint *complaint);
+
+/* ---- the ledger ---- */
+
+enum sqlite_statement {
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
+    SQL_ISSUE_INSERT,
+    SQL_ISSUED_UPDATE,
+    SQL_ID_LAST,
+    SQL_COUPON_INSERT,
+    SQL_COUPON_UPDATE,
+    SQL_REVISION_INSERT,
+    SQL_CREATION_INSERT,
+    SQL_PROBE_UPDATE,
+    SQL_LATEST_READ,
+    SQL_CREATION_READ,
+    SQL_COUPON_READ,
+    SQL_COUPONS_READ,
+    SQL_ISSUE_READ,
+    SQL_ISSUES_READ,
+    SQL_VISIT_TOTAL,
+    SQL_VISIT_COUPONS,
+    SQL_VISIT_REVISIONS,
+    SQL_VISIT_ISSUES,
+    SQL_VISIT_HOLDERS,
+    SQL_COUNT,
+};
+
+struct sqlite_ledger {
+    struct ledger ledger; /* first */
+    struct sqlite_folder folder;
+    sqlite3 *db;
+    sqlite3_stmt *statements[SQL_COUNT];
+    bool existing_only;   /* nothing may be written */
+    bool broken;          /* an ambiguous failure happened; every call says so */
+    bool pads_frames;     /* the VFS promises no POWERSAFE_OVERWRITE: see commit_failure_is_known */
+    int wal_frames;       /* in the WAL and not yet in the main file */
+    int wal_frames_retry; /* after a failed checkpoint: not urgent before there are so many */
+};
+
+/* ---- sqlite_schema.c ---- */
+
+/* One step from version i to i + 1 is a list of SQL texts that ends with NULL. */
+typedef const char *const *sqlite_migration;
+
+/* Brings the file to `count` by the steps it lacks, each in a transaction of its own. */
+int MUST_CHECK sqlite_migrate(struct sqlite_ledger *ledger, const sqlite_migration *migrations,
+                              uint32_t count, struct complaint *complaint);
+/* The migrations of this version: SQLITE_LEDGER_VERSION of them. */
+extern const sqlite_migration sqlite_migrations[];
+/* Prepares every statement. STATUS_DAMAGED when the file's tables are not what it claims. */
+int MUST_CHECK sqlite_statements_prepare(struct sqlite_ledger *ledger, struct complaint *complaint);
+void sqlite_statements_finalize(struct sqlite_ledger *ledger);
+
+/* ---- sqlite_transaction.c ---- */
+
+/* Our status for an (extended) result code of SQLite. */
+int sqlite_status(int result);
+/* The status for `result`, with "cannot DOING FILE: …" as the complaint. */
+int sqlite_fail(struct sqlite_ledger *ledger, int result, const char *doing,
+                struct complaint *complaint);
+/* From now on every call returns STATUS_AMBIGUOUS, as this one does. */
+int sqlite_break(struct sqlite_ledger *ledger, const char *why, struct complaint *complaint);
+/* What a call on a broken ledger returns. */
+int sqlite_refuse(struct complaint *complaint);
+
+/* Steps a statement that returns no rows and resets it. SQLITE_OK or the failure. */
+int MUST_CHECK sqlite_run(sqlite3_stmt *statement);
+int MUST_CHECK sqlite_begin(struct sqlite_ledger *ledger, struct complaint *complaint);
+int MUST_CHECK sqlite_commit(struct sqlite_ledger *ledger, struct complaint *complaint);
+/* Rolls back after the failure `status` and returns it; STATUS_AMBIGUOUS if it cannot. */
+int sqlite_abort(struct sqlite_ledger *ledger, int status, struct complaint *complaint);
+
+/* ---- binding and decoding, shared by writes, reads and visits ---- */
+
+/* Parameters of a kept statement. The text is not copied: it must last until the step. A
+ * text of size 0 becomes NULL. They cannot fail but by a programmer's mistake. */
+void sqlite_bind_integer(sqlite3_stmt *statement, int parameter, int64_t value);
+void sqlite_bind_text(sqlite3_stmt *statement, int parameter, struct slice text);
+
+/* The columns sqlite_coupon_decode expects, in its order. */
+#define COUPON_COLUMNS                                                                             \
+    "id, title, total_quantity, issued_quantity, discount_amount, min_available_amount, "          \
+    "date_issue_start, date_issue_end, paused, metadata, version, date_created, date_updated, "    \
+    "date_archived"
+/* The columns sqlite_issue_decode expects; the coupon's id is known to the caller. */
+#define ISSUE_COLUMNS "rank_no, user_id, request_key, date_issued"
+
+/* STATUS_DAMAGED when a value is not what the schema promises; *ret_coupon is written on
+ * success only. */
+int MUST_CHECK sqlite_coupon_decode(sqlite3_stmt *statement, struct coupon_record *ret_coupon);
+/* The same; the row's texts last until the statement's next step. */
+int MUST_CHECK sqlite_issue_decode(sqlite3_stmt *statement, uint64_t coupon_id,
+                                   struct issue_row *ret_issue);
+/* Reads an integer within the bounds, or STATUS_DAMAGED. */
+int MUST_CHECK sqlite_integer_decode(sqlite3_stmt *statement, int column, int64_t min, int64_t max,
+                                     int64_t *ret_value);
+
+/* ---- the calls, as in struct ledger_operations ---- */
+
+static inline struct sqlite_ledger *sqlite_of(struct ledger *ledger) {
+    return (struct sqlite_ledger *)ledger;
+}
+
+/* sqlite_open.c */
+int sqlite_close(struct ledger *ledger, struct complaint *complaint);
+/* Folds the whole WAL into the main file and empties it; STATUS_OK only if that is complete
+ * and durable. */
+int MUST_CHECK sqlite_fold(struct sqlite_ledger *ledger, struct complaint *complaint);
+
+/* sqlite_write.c */
+int sqlite_append(struct ledger *ledger, const struct issue_row *issues, size_t issue_count,
+                  const struct issued_count *counts, size_t coupon_count,
+                  struct complaint *complaint);
+int sqlite_coupon_create(struct ledger *ledger, struct coupon_record *coupon,
+                         const struct creation_key *key, struct complaint *complaint);
+int sqlite_coupon_change(struct ledger *ledger, const struct coupon_record *coupon,
+                         struct complaint *complaint);
+int sqlite_probe(struct ledger *ledger, struct complaint *complaint);
+int sqlite_tend(struct ledger *ledger, bool idle, struct complaint *complaint);
+
+/* sqlite_read.c */
+int sqlite_latest_us(struct ledger *ledger, int64_t *ret_latest_us);
+int sqlite_creation_read(struct ledger *ledger, const struct creation_key *key,
+                         uint64_t *ret_coupon_id);
+int sqlite_coupon_read(struct ledger *ledger, uint64_t coupon_id, struct coupon_record *ret_coupon);
+int sqlite_coupons_read(struct ledger *ledger, uint64_t after_id, size_t limit,
+                        struct coupon_record *ret_coupons, size_t *ret_count);
+int sqlite_issue_read(struct ledger *ledger, struct issue_reference reference,
+                      struct issue_record *ret_issue);
+int sqlite_issues_read(struct ledger *ledger, struct issue_reference after, size_t limit,
+                       struct issue_record *ret_issues, size_t *ret_count);
+int sqlite_check(struct ledger *ledger, struct complaint *complaint);
+
+/* sqlite_visit.c */
+int sqlite_visit(struct ledger *ledger, const struct ledger_visitor *visitor,
+                 struct complaint *complaint);
+
+#endif

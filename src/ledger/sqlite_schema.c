@@ -1,0 +1,250 @@
+/* The tables of the SQLite ledger, how an older file is brought up to them, and the text of
+ * every statement that is kept prepared. For sqlite_open.c.
+ *
+ * A step of sqlite_migrations, once released, is never edited: a change is a new step. */
+#include "ledger/sqlite_ledger.h"
+
+#include <stdio.h>
+
+/* Bounds as they are stored; sqlite_read.c checks them again on the way out. */
+#define ID_RANGE       "BETWEEN 1 AND 9007199254740991"
+#define AMOUNT_RANGE   "BETWEEN 0 AND 9007199254740991"
+#define QUANTITY_RANGE "BETWEEN 0 AND 4294967295"
+#define RANK_RANGE     "BETWEEN 1 AND 4294967295"
+#define TIME_RANGE     "BETWEEN -62135596800000000 AND 253402300799999999"
+#define BYTES_OF(name) "length(CAST(" name " AS BLOB))"
+
+static_assert(JSON_INTEGER_MAX == INT64_C(9007199254740991), "as in ID_RANGE");
+static_assert(TIME_US_MIN == INT64_C(-62135596800000000), "as in TIME_RANGE");
+static_assert(TIME_US_MAX == INT64_C(253402300799999999), "as in TIME_RANGE");
+static_assert(COUPON_TITLE_MAX == 256 && COUPON_METADATA_MAX == 2048, "as in the tables");
+static_assert(USER_ID_MAX == 128 && REQUEST_KEY_MAX == 128, "as in the tables");
+
+/* `issued_quantity <= total_quantity` is what makes over-issue impossible (I1): the count is
+ * raised in the transaction that adds the rows. */
+static const char coupons_table[] =
+    "CREATE TABLE coupons ("
+    " id INTEGER PRIMARY KEY CHECK (id " ID_RANGE "),"
+    " title TEXT NOT NULL CHECK (" BYTES_OF(
+        "title") " <= 256),"
+                 " coupon_type TEXT NOT NULL CHECK (" BYTES_OF(
+                     "coupon_type") " BETWEEN 1 AND 64),"
+                                    " total_quantity INTEGER CHECK (total_quantity " AMOUNT_RANGE
+                                    "),"
+                                    " issued_quantity INTEGER NOT NULL CHECK "
+                                    "(issued_quantity " QUANTITY_RANGE "),"
+                                    " discount_amount INTEGER NOT NULL CHECK "
+                                    "(discount_amount " AMOUNT_RANGE "),"
+                                    " min_available_amount INTEGER NOT NULL CHECK "
+                                    "(min_available_amount " AMOUNT_RANGE "),"
+                                    " date_issue_start INTEGER NOT NULL CHECK "
+                                    "(date_issue_start " TIME_RANGE "),"
+                                    " date_issue_end INTEGER NOT NULL CHECK "
+                                    "(date_issue_end " TIME_RANGE "),"
+                                    " paused INTEGER NOT NULL CHECK (paused IN (0, 1)),"
+                                    " metadata TEXT CHECK (" BYTES_OF(
+                                        "metadata") " BETWEEN 1 AND 2048),"
+                                                    " version INTEGER NOT NULL CHECK "
+                                                    "(version " RANK_RANGE "),"
+                                                    " date_created INTEGER NOT NULL CHECK "
+                                                    "(date_created " TIME_RANGE "),"
+                                                    " date_updated INTEGER NOT NULL CHECK "
+                                                    "(date_updated " TIME_RANGE "),"
+                                                    " date_archived INTEGER CHECK "
+                                                    "(date_archived " TIME_RANGE "),"
+                                                    " CHECK (total_quantity IS NULL OR "
+                                                    "issued_quantity <= total_quantity),"
+                                                    " CHECK (date_issue_start < date_issue_end)"
+                                                    ") STRICT";
+
+static const char revisions_table[] =
+    "CREATE TABLE coupon_revisions ("
+    " coupon_id INTEGER NOT NULL REFERENCES coupons (id),"
+    " version INTEGER NOT NULL CHECK (version " RANK_RANGE "),"
+    " changed_at INTEGER NOT NULL CHECK (changed_at " TIME_RANGE "),"
+    " total_quantity INTEGER CHECK (total_quantity " AMOUNT_RANGE "),"
+    " date_issue_start INTEGER NOT NULL CHECK (date_issue_start " TIME_RANGE "),"
+    " date_issue_end INTEGER NOT NULL CHECK (date_issue_end " TIME_RANGE "),"
+    " paused INTEGER NOT NULL CHECK (paused IN (0, 1)),"
+    " archived INTEGER NOT NULL CHECK (archived IN (0, 1)),"
+    " first_rank INTEGER NOT NULL CHECK (first_rank BETWEEN 1 AND 4294967296),"
+    " PRIMARY KEY (coupon_id, version)"
+    ") STRICT, WITHOUT ROWID";
+
+/* Clustered by (coupon_id, rank_no): appends go to a coupon's right edge, and its record is
+ * read in order. That a user holds one issue only (I2) is checked in memory, see the design. */
+static const char issues_table[] =
+    "CREATE TABLE coupon_issues ("
+    " coupon_id INTEGER NOT NULL REFERENCES coupons (id),"
+    " rank_no INTEGER NOT NULL CHECK (rank_no " RANK_RANGE "),"
+    " user_id TEXT NOT NULL COLLATE BINARY CHECK (length(user_id) BETWEEN 1 AND 128),"
+    " claim_id TEXT,"
+    " request_key TEXT COLLATE BINARY CHECK (length(request_key) BETWEEN 1 AND 128),"
+    " date_issued INTEGER NOT NULL CHECK (date_issued " TIME_RANGE "),"
+    " PRIMARY KEY (coupon_id, rank_no)"
+    ") STRICT, WITHOUT ROWID";
+
+static const char creations_table[] =
+    "CREATE TABLE coupon_creations ("
+    " request_key TEXT NOT NULL COLLATE BINARY PRIMARY KEY"
+    "  CHECK (length(request_key) BETWEEN 1 AND 128),"
+    " coupon_id INTEGER NOT NULL REFERENCES coupons (id),"
+    " request_digest BLOB NOT NULL CHECK (length(request_digest) = 32),"
+    " date_created INTEGER NOT NULL CHECK (date_created " TIME_RANGE ")"
+    ") STRICT, WITHOUT ROWID";
+
+/* One row that means nothing: raising its count tells whether writing works. */
+static const char probes_table[] =
+    "CREATE TABLE probes (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL) STRICT";
+
+static const char *const migration_1[] = {
+    "PRAGMA application_id = 1131378032", /* SQLITE_LEDGER_APPLICATION_ID */
+    coupons_table,
+    revisions_table,
+    issues_table,
+    creations_table,
+    probes_table,
+    "INSERT INTO probes (id, count) VALUES (1, 0)",
+    NULL,
+};
+static_assert(SQLITE_LEDGER_APPLICATION_ID == 1131378032, "as in migration_1");
+
+const sqlite_migration sqlite_migrations[] = {migration_1};
+static_assert(COUNT_OF(sqlite_migrations) == SQLITE_LEDGER_VERSION, "one step a version");
+
+/* ---- migrating ---- */
+
+static int version_read(struct sqlite_ledger *ledger, uint32_t *ret_version) {
+    sqlite3_stmt *statement = NULL;
+    int result = sqlite3_prepare_v2(ledger->db, "PRAGMA user_version", -1, &statement, NULL);
+    if (result == SQLITE_OK) {
+        result = sqlite3_step(statement);
+    }
+    if (result == SQLITE_ROW) {
+        *ret_version = (uint32_t)sqlite3_column_int64(statement, 0);
+    }
+    sqlite3_finalize(statement);
+    return result == SQLITE_ROW ? SQLITE_OK : result;
+}
+
+/* The file says version `from` until the COMMIT, `from` + 1 after it. */
+static int migrate_one(struct sqlite_ledger *ledger, sqlite_migration migration, uint32_t from,
+                       struct complaint *complaint) {
+    char raise_version[48];
+    snprintf(raise_version, sizeof(raise_version), "PRAGMA user_version = %u", from + 1);
+    int result = sqlite3_exec(ledger->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    for (size_t i = 0; result == SQLITE_OK && migration[i]; i++) {
+        result = sqlite3_exec(ledger->db, migration[i], NULL, NULL, NULL);
+    }
+    if (result == SQLITE_OK) {
+        result = sqlite3_exec(ledger->db, raise_version, NULL, NULL, NULL);
+    }
+    if (result == SQLITE_OK) {
+        result = sqlite3_exec(ledger->db, "COMMIT", NULL, NULL, NULL);
+    }
+    if (result != SQLITE_OK) {
+        /* Known or not: the file is closed now and read again by the next open, which finds
+         * either version whole. */
+        return sqlite_fail(ledger, result, "bring up to date", complaint);
+    }
+    return STATUS_OK;
+}
+
+int sqlite_migrate(struct sqlite_ledger *ledger, const sqlite_migration *migrations, uint32_t count,
+                   struct complaint *complaint) {
+    uint32_t version = 0;
+    int result = version_read(ledger, &version);
+    if (result != SQLITE_OK) {
+        return sqlite_fail(ledger, result, "read the version of", complaint);
+    }
+    assert(version <= count);
+    int status = STATUS_OK;
+    for (; status == STATUS_OK && version < count; version++) {
+        status = migrate_one(ledger, migrations[version], version, complaint);
+    }
+    return status;
+}
+
+/* ---- statements ---- */
+
+/* A creation and a change bind the same parameters to 1-10. */
+static const char *const statement_texts[SQL_COUNT] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_ISSUE_INSERT] =
+        "INSERT INTO coupon_issues (coupon_id, rank_no, user_id, claim_id, request_key,"
+        " date_issued) VALUES (?1, ?2, ?3, NULL, ?4, ?5)",
+    [SQL_ISSUED_UPDATE] =
+        "UPDATE coupons SET issued_quantity = ?2 WHERE id = ?1 AND issued_quantity < ?2",
+    [SQL_ID_LAST] = "SELECT coalesce(max(id), 0) FROM coupons",
+    [SQL_COUPON_INSERT] =
+        "INSERT INTO coupons (id, title, coupon_type, total_quantity, issued_quantity,"
+        " discount_amount, min_available_amount, date_issue_start, date_issue_end, paused,"
+        " metadata, version, date_created, date_updated, date_archived)"
+        " VALUES (?1, ?2, 'FIRST_COME_FIRST_SERVED', ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, 1, ?11, ?10,"
+        " NULL)",
+    [SQL_COUPON_UPDATE] =
+        "UPDATE coupons SET title = ?2, total_quantity = ?3, discount_amount = ?4,"
+        " min_available_amount = ?5, date_issue_start = ?6, date_issue_end = ?7, paused = ?8,"
+        " metadata = ?9, date_updated = ?10, version = ?11, date_archived = ?12"
+        " WHERE id = ?1 AND version = ?11 - 1",
+    [SQL_REVISION_INSERT] =
+        "INSERT INTO coupon_revisions (coupon_id, version, changed_at, total_quantity,"
+        " date_issue_start, date_issue_end, paused, archived, first_rank)"
+        " SELECT id, version, date_updated, total_quantity, date_issue_start, date_issue_end,"
+        " paused, date_archived IS NOT NULL, issued_quantity + 1 FROM coupons WHERE id = ?1",
+    [SQL_CREATION_INSERT] =
+        "INSERT INTO coupon_creations (request_key, coupon_id, request_digest, date_created)"
+        " VALUES (?1, ?2, ?3, ?4)",
+    [SQL_PROBE_UPDATE] = "UPDATE probes SET count = count + 1 WHERE id = 1",
+    /* Dates never decrease with rank (I5), so a coupon's last issue is its latest. */
+    [SQL_LATEST_READ] =
+        "SELECT max("
+        " (SELECT coalesce(max(max(date_created, date_updated, coalesce(date_archived, 0))), 0)"
+        "  FROM coupons),"
+        " (SELECT coalesce(max(changed_at), 0) FROM coupon_revisions),"
+        " (SELECT coalesce(max((SELECT date_issued FROM coupon_issues WHERE coupon_id = coupons.id"
+        "   ORDER BY rank_no DESC LIMIT 1)), 0) FROM coupons))",
+    [SQL_CREATION_READ] =
+        "SELECT coupon_id, request_digest FROM coupon_creations WHERE request_key = ?1",
+    [SQL_COUPON_READ] = "SELECT " COUPON_COLUMNS " FROM coupons WHERE id = ?1",
+    [SQL_COUPONS_READ] =
+        "SELECT " COUPON_COLUMNS " FROM coupons WHERE id > ?1 ORDER BY id LIMIT ?2",
+    [SQL_ISSUE_READ] =
+        "SELECT " ISSUE_COLUMNS " FROM coupon_issues WHERE coupon_id = ?1 AND rank_no = ?2",
+    [SQL_ISSUES_READ] = "SELECT " ISSUE_COLUMNS " FROM coupon_issues"
+                        " WHERE coupon_id = ?1 AND rank_no > ?2 ORDER BY rank_no LIMIT ?3",
+    [SQL_VISIT_TOTAL] = "SELECT coalesce(sum(issued_quantity), 0) FROM coupons"
+                        " WHERE ?1 OR date_archived IS NULL",
+    [SQL_VISIT_COUPONS] = "SELECT " COUPON_COLUMNS " FROM coupons"
+                          " WHERE ?1 OR date_archived IS NULL ORDER BY id",
+    [SQL_VISIT_REVISIONS] =
+        "SELECT version, changed_at, total_quantity, date_issue_start, date_issue_end, paused,"
+        " archived, first_rank FROM coupon_revisions WHERE coupon_id = ?1 ORDER BY version",
+    [SQL_VISIT_ISSUES] =
+        "SELECT " ISSUE_COLUMNS " FROM coupon_issues WHERE coupon_id = ?1 ORDER BY rank_no",
+    /* The next coupon that has issues: one step down the tree for each, not a scan. */
+    [SQL_VISIT_HOLDERS] =
+        "SELECT coupon_id, EXISTS (SELECT 1 FROM coupons WHERE id = coupon_issues.coupon_id)"
+        " FROM coupon_issues WHERE coupon_id >= ?1 ORDER BY coupon_id LIMIT 1",
+};
+
+int sqlite_statements_prepare(struct sqlite_ledger *ledger, struct complaint *complaint) {
+    for (size_t i = 0; i < SQL_COUNT; i++) {
+        assert(statement_texts[i] && !ledger->statements[i]);
+        int result = sqlite3_prepare_v3(ledger->db, statement_texts[i], -1,
+                                        SQLITE_PREPARE_PERSISTENT, &ledger->statements[i], NULL);
+        if (result != SQLITE_OK) {
+            return sqlite_fail(ledger, result, "use the tables of", complaint);
+        }
+    }
+    return STATUS_OK;
+}
+
+void sqlite_statements_finalize(struct sqlite_ledger *ledger) {
+    for (size_t i = 0; i < SQL_COUNT; i++) {
+        sqlite3_finalize(ledger->statements[i]);
+        ledger->statements[i] = NULL;
+    }
+}
