@@ -142,6 +142,8 @@ int MUST_CHECK coupon_body_patch(struct slice body, struct coupon_record *ret_co
 enum access { ACCESS_ANYONE, ACCESS_CLAIMER, ACCESS_ADMIN };
 enum body_kind { BODY_NONE, BODY_JSON, BODY_JSON_PATCH };
 enum path_ids { IDS_NONE, IDS_COUPON, IDS_ISSUE };
+/* REFUSED: any parameter is a fault; OWN: the handler looks; IGNORED: probes may add some. */
+enum query_kind { QUERY_REFUSED, QUERY_OWN, QUERY_IGNORED };
 
 struct route {
     enum http_method method;
@@ -149,6 +151,7 @@ struct route {
     enum path_ids ids;
     enum access access;
     enum body_kind body;
+    enum query_kind query;
     void (*handle)(struct call *call, const struct http_head *head, struct slice body);
 };
 

@@ -4,19 +4,29 @@
 
 #include <sodium.h>
 
+/* The claims come first: they are what comes in crowds. */
 static const struct route routes[] = {
-    {HTTP_POST, "/v1/coupons/*/issues", IDS_COUPON, ACCESS_CLAIMER, BODY_JSON, handle_claim},
-    {HTTP_GET, "/v1/coupons/*/issues", IDS_COUPON, ACCESS_CLAIMER, BODY_NONE, handle_holding_read},
-    {HTTP_POST, "/v1/issue", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, handle_claim_original},
-    {HTTP_POST, "/v1/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, handle_claim_original},
-    {HTTP_POST, "/v2/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, handle_claim_original},
-    {HTTP_GET, "/v1/coupons/*", IDS_COUPON, ACCESS_ANYONE, BODY_NONE, handle_coupon_read},
-    {HTTP_PATCH, "/v1/coupons/*", IDS_COUPON, ACCESS_ADMIN, BODY_JSON_PATCH, handle_coupon_change},
-    {HTTP_GET, "/v1/issues/*", IDS_ISSUE, ACCESS_CLAIMER, BODY_NONE, handle_issue_read},
-    {HTTP_GET, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_NONE, handle_coupons_read},
-    {HTTP_POST, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_JSON, handle_coupon_create},
-    {HTTP_GET, "/healthz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, handle_health},
-    {HTTP_GET, "/readyz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, handle_ready},
+    {HTTP_POST, "/v1/coupons/*/issues", IDS_COUPON, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED,
+     handle_claim},
+    {HTTP_GET, "/v1/coupons/*/issues", IDS_COUPON, ACCESS_CLAIMER, BODY_NONE, QUERY_OWN,
+     handle_holding_read},
+    {HTTP_POST, "/v1/issue", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED,
+     handle_claim_original},
+    {HTTP_POST, "/v1/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED,
+     handle_claim_original},
+    {HTTP_POST, "/v2/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED,
+     handle_claim_original},
+    {HTTP_GET, "/v1/coupons/*", IDS_COUPON, ACCESS_ANYONE, BODY_NONE, QUERY_REFUSED,
+     handle_coupon_read},
+    {HTTP_PATCH, "/v1/coupons/*", IDS_COUPON, ACCESS_ADMIN, BODY_JSON_PATCH, QUERY_REFUSED,
+     handle_coupon_change},
+    {HTTP_GET, "/v1/issues/*", IDS_ISSUE, ACCESS_CLAIMER, BODY_NONE, QUERY_REFUSED,
+     handle_issue_read},
+    {HTTP_GET, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_NONE, QUERY_OWN, handle_coupons_read},
+    {HTTP_POST, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_JSON, QUERY_REFUSED,
+     handle_coupon_create},
+    {HTTP_GET, "/healthz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, QUERY_IGNORED, handle_health},
+    {HTTP_GET, "/readyz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, QUERY_IGNORED, handle_ready},
 };
 
 /* ---- finding ---- */
@@ -131,6 +141,14 @@ static bool has_media_type(struct call *call, const struct http_head *head) {
     return false;
 }
 
+static bool takes_query(struct call *call, const struct http_head *head) {
+    if (call->route->query == QUERY_REFUSED && head->query.size > 0) {
+        problem_reply(call, PROBLEM_MALFORMED_REQUEST, "This call takes no query.");
+        return false;
+    }
+    return true;
+}
+
 static bool read_ids(struct call *call, struct slice segment) {
     uint64_t rank = 0;
     struct slice coupon = segment;
@@ -172,7 +190,8 @@ int64_t route_head(struct call *call, const struct http_head *head) {
         return -1;
     }
     bool wants_body = call->route->body != BODY_NONE;
-    if ((wants_body && !has_media_type(call, head)) || !read_ids(call, segment)) {
+    if ((wants_body && !has_media_type(call, head)) || !takes_query(call, head) ||
+        !read_ids(call, segment)) {
         return -1;
     }
     return wants_body ? BODY_MAX : 0;

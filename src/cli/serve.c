@@ -145,7 +145,7 @@ static void on_state(void *context, enum issuer_state state, const char *why) {
             log_event(LOG_INFO, "storage-recovered",
                       LOG_TEXT("hint", "writes work again; claims are taken"));
         } else {
-            log_event(LOG_INFO, "ready", LOG_TEXT("data", server->issuer.directory));
+            eventfd_write(server->ready, 1);
         }
         break;
     case ISSUER_UNWRITABLE:
@@ -179,8 +179,9 @@ static int take_signals(struct server *server) {
         return STATUS_IO;
     }
     server->signals = signalfd(-1, &set, SFD_CLOEXEC);
+    server->ready = eventfd(0, EFD_CLOEXEC);
     server->broken = eventfd(0, EFD_CLOEXEC);
-    return server->signals < 0 || server->broken < 0 ? STATUS_IO : STATUS_OK;
+    return server->signals < 0 || server->ready < 0 || server->broken < 0 ? STATUS_IO : STATUS_OK;
 }
 
 /* One descriptor a connection; the soft limit is raised as far as the hard one allows. */
@@ -233,18 +234,26 @@ static void log_listening(const struct server *server) {
               LOG_TEXT("version", COUPON_VERSION));
 }
 
-/* Returns the exit code that the reason to stop asks for. */
+/* Returns the exit code that the reason to stop asks for. "ready" is said here rather than
+ * by the writer, so that it never comes before "listening". */
 static int wait_for_end(const struct server *server) {
-    struct pollfd polled[] = {{.fd = server->signals, .events = POLLIN},
-                              {.fd = server->broken, .events = POLLIN}};
-    while (poll(polled, COUNT_OF(polled), -1) < 0) {
-        assert(errno == EINTR);
+    enum { SIGNALS, READY, BROKEN };
+    struct pollfd polled[] = {[SIGNALS] = {.fd = server->signals, .events = POLLIN},
+                              [READY] = {.fd = server->ready, .events = POLLIN},
+                              [BROKEN] = {.fd = server->broken, .events = POLLIN}};
+    for (;;) {
+        if (poll(polled, COUNT_OF(polled), -1) < 0) {
+            assert(errno == EINTR);
+        } else if (polled[BROKEN].revents) {
+            return EXIT_CODE_BROKEN;
+        } else if (polled[SIGNALS].revents) {
+            log_event(LOG_INFO, "draining", LOG_TEXT("hint", "finishing what is under way"));
+            return EXIT_CODE_OK;
+        } else if (polled[READY].revents) {
+            polled[READY].fd = -1; /* poll passes over it from now on */
+            log_event(LOG_INFO, "ready", LOG_TEXT("data", server->issuer.directory));
+        }
     }
-    if (polled[1].revents) {
-        return EXIT_CODE_BROKEN;
-    }
-    log_event(LOG_INFO, "draining", LOG_TEXT("hint", "finishing what is under way"));
-    return EXIT_CODE_OK;
 }
 
 static int stop(struct server *server, int exit_code) {

@@ -115,7 +115,7 @@ uint32_t engine_index_find(const struct engine_index *index, const struct engine
         if (rank > 0 || group->overflow == 0)
             return rank;
     }
-    return 0;
+    return 0; /* not reached: the group that took a page's last entry was never passed */
 }
 
 void engine_index_prefetch_group(const struct engine_index *index, struct digest user) {

@@ -463,8 +463,7 @@ void connection_expire(struct connection *connection) {
 }
 
 static bool take_seat(struct http_server *server) {
-    unsigned open =
-        atomic_fetch_add_explicit(&server->connections_open, 1, memory_order_relaxed);
+    unsigned open = atomic_fetch_add_explicit(&server->connections_open, 1, memory_order_relaxed);
     if (open < server->options.connections_max) {
         return true;
     }

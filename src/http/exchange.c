@@ -7,7 +7,9 @@
  */
 #include "http/internal.h"
 
-void *http_exchange_room(struct http_exchange *exchange) { return exchange->room; }
+void *http_exchange_room(struct http_exchange *exchange) {
+    return exchange->room;
+}
 
 static void open_exchange(struct connection *connection) {
     assert(!connection->exchange_open);
@@ -19,8 +21,7 @@ static void open_exchange(struct connection *connection) {
     }
 }
 
-size_t exchange_refuse(struct connection *connection, enum http_refusal refusal,
-                       const char *why) {
+size_t exchange_refuse(struct connection *connection, enum http_refusal refusal, const char *why) {
     assert(connection->driving);
     struct http_loop *loop = connection->loop;
     if (!connection->exchange_open) {
@@ -92,8 +93,7 @@ static size_t step_body(struct connection *connection, const struct http_head *h
 /* In BODY with new bytes; the head at the window's start is known to be good. */
 static size_t continue_body(struct connection *connection, struct slice window) {
     assert(window.size >= connection->head_size);
-    if (!connection->chunked &&
-        window.size - connection->head_size < connection->content_length) {
+    if (!connection->chunked && window.size - connection->head_size < connection->content_length) {
         return 0;
     }
     struct http_head head;
@@ -131,7 +131,7 @@ static size_t begin_exchange(struct connection *connection, const struct http_he
     connection->body_max = (uint64_t)body_max;
     if (head->content_length > connection->body_max) {
         return exchange_refuse(connection, HTTP_REFUSED_BODY_TOO_LARGE,
-                      "The body is larger than what is taken here.");
+                               "The body is larger than what is taken here.");
     }
     size_t used = step_body(connection, head, window);
     if (connection->phase == PHASE_BODY && head->expect_continue && window.size == head->size) {

@@ -15,18 +15,18 @@
 #include <stdatomic.h>
 #include <uv.h>
 
-#define LISTEN_BACKLOG        4096         /* the kernel cuts it to net.core.somaxconn */
-#define READ_BUFFER_SIZE      (64 * 1024)  /* one a loop: what a single read may bring */
-#define PIPELINE_MAX          (16 * 1024)  /* input beyond the request under way */
-#define COALESCE_MAX          (64 * 1024)  /* replies of one read that leave in one write */
-#define OUTPUT_KEEP_MAX       (256 * 1024) /* a loop's output memory is given back above it */
-#define LINGER_BYTES_MAX      (256 * 1024) /* dropped from a closing connection, at most */
-#define EXTRAS_MAX            64           /* a loop's connections beyond connections_max */
-#define TICK_MAX_MS           250          /* deadlines are looked at this often, or a */
-#define TICKS_A_DEADLINE      4            /* quarter of the shortest */
-#define DRAIN_LISTEN_TURNS    2            /* turns of the loop in which a draining one */
-#define DRAIN_IDLE_TURNS      4            /* still accepts; still reads idle connections */
-#define DATE_SIZE             30           /* "Sun, 06 Nov 1994 08:49:37 GMT" and a NUL */
+#define LISTEN_BACKLOG     4096         /* the kernel cuts it to net.core.somaxconn */
+#define READ_BUFFER_SIZE   (64 * 1024)  /* one a loop: what a single read may bring */
+#define PIPELINE_MAX       (16 * 1024)  /* input beyond the request under way */
+#define COALESCE_MAX       (64 * 1024)  /* replies of one read that leave in one write */
+#define OUTPUT_KEEP_MAX    (256 * 1024) /* a loop's output memory is given back above it */
+#define LINGER_BYTES_MAX   (256 * 1024) /* dropped from a closing connection, at most */
+#define EXTRAS_MAX         64           /* a loop's connections beyond connections_max */
+#define TICK_MAX_MS        250          /* deadlines are looked at this often, or a */
+#define TICKS_A_DEADLINE   4            /* quarter of the shortest */
+#define DRAIN_LISTEN_TURNS 2            /* turns of the loop in which a draining one */
+#define DRAIN_IDLE_TURNS   4            /* still accepts; still reads idle connections */
+#define DATE_SIZE          30           /* "Sun, 06 Nov 1994 08:49:37 GMT" and a NUL */
 
 /* ---- lists: circular, through a head that is a link itself ---- */
 
@@ -35,8 +35,12 @@ struct link {
     struct link *next;
 };
 
-static inline void link_init(struct link *link) { link->previous = link->next = link; }
-static inline bool link_alone(const struct link *link) { return link->next == link; }
+static inline void link_init(struct link *link) {
+    link->previous = link->next = link;
+}
+static inline bool link_alone(const struct link *link) {
+    return link->next == link;
+}
 static inline void link_remove(struct link *link) {
     link->previous->next = link->next;
     link->next->previous = link->previous;
@@ -87,17 +91,17 @@ struct connection {
     enum phase phase;
     enum seat seat;
     bool reading;
-    bool eof;            /* the client has said all it will say */
-    bool freeable;       /* libuv is done with `tcp` */
-    bool ready;          /* in the loop's ready list */
-    bool driving;        /* connection_drive works on it: it sends the output */
-    bool exchange_open;  /* from head() or refused() to http_reply */
-    bool close_after;    /* the reply that was or will be sent is the last one */
-    bool chunked;        /* this and the rest: of the request under way */
+    bool eof;           /* the client has said all it will say */
+    bool freeable;      /* libuv is done with `tcp` */
+    bool ready;         /* in the loop's ready list */
+    bool driving;       /* connection_drive works on it: it sends the output */
+    bool exchange_open; /* from head() or refused() to http_reply */
+    bool close_after;   /* the reply that was or will be sent is the last one */
+    bool chunked;       /* this and the rest: of the request under way */
     bool body_announced;
     bool keep_alive;
-    bool old_version; /* 1.0 */
-    bool head_only;   /* the method is HEAD */
+    bool old_version;              /* 1.0 */
+    bool head_only;                /* the method is HEAD */
     struct http_exchange exchange; /* last: the handler's room follows */
 };
 
@@ -158,6 +162,7 @@ struct http_loop {
     atomic_uint_fast64_t requests;
 };
 
+/* Takes the socket over, whatever it returns. */
 int MUST_CHECK loop_init(struct http_loop *loop, struct http_server *server, int listener_fd,
                          struct complaint *complaint);
 void loop_done(struct http_loop *loop); /* the thread has ended, or never began */

@@ -112,8 +112,7 @@ int listen_open(const struct http_options *options, unsigned count, int *ret_soc
         }
         return complain_listen(options, error, complaint);
     }
-    in_port_t port =
-        address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port;
+    in_port_t port = address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port;
     *ret_port = ntohs(port);
     return STATUS_OK;
 }

@@ -15,6 +15,7 @@
 #include "http/internal.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ---- for connections ------------------------------------------------------------------ */
 
@@ -125,32 +126,15 @@ static void on_check(uv_check_t *check) {
     }
 }
 
-static void on_spin(uv_idle_t *spin) { (void)spin; }
+static void on_spin(uv_idle_t *spin) {
+    (void)spin;
+}
 
 static void on_wake(uv_async_t *wake) {
     struct http_loop *loop = wake->data;
     if (loop->server->handler.woken != NULL) {
         loop->server->handler.woken(loop->context);
     }
-}
-
-static void on_stop(uv_async_t *stop) {
-    struct http_loop *loop = stop->data;
-    if (loop->duty != LOOP_SERVES) {
-        return;
-    }
-    int64_t deadline_us =
-        atomic_load_explicit(&loop->server->drain_deadline_us, memory_order_relaxed);
-    uint64_t deadline_ms = (uint64_t)(deadline_us + 999) / 1000;
-    loop->duty = LOOP_DRAINS;
-    loop->drain_due_ms = uv_now(&loop->uv) + deadline_ms;
-    if (deadline_ms < uv_timer_get_repeat(&loop->tick)) {
-        uint64_t repeat_ms = deadline_ms == 0 ? 1 : deadline_ms;
-        int failed = uv_timer_start(&loop->tick, loop->tick.timer_cb, repeat_ms, repeat_ms);
-        assert(failed == 0);
-    }
-    int failed = uv_idle_start(&loop->spin, on_spin);
-    assert(failed == 0);
 }
 
 static void on_connection(uv_stream_t *listener, int status) {
@@ -189,6 +173,25 @@ static void on_tick(uv_timer_t *tick) {
     }
 }
 
+static void on_stop(uv_async_t *stop) {
+    struct http_loop *loop = stop->data;
+    if (loop->duty != LOOP_SERVES) {
+        return;
+    }
+    int64_t deadline_us =
+        atomic_load_explicit(&loop->server->drain_deadline_us, memory_order_relaxed);
+    uint64_t deadline_ms = (uint64_t)(deadline_us + 999) / 1000;
+    loop->duty = LOOP_DRAINS;
+    loop->drain_due_ms = uv_now(&loop->uv) + deadline_ms;
+    if (deadline_ms < uv_timer_get_repeat(&loop->tick)) {
+        uint64_t repeat_ms = deadline_ms == 0 ? 1 : deadline_ms;
+        int failed = uv_timer_start(&loop->tick, on_tick, repeat_ms, repeat_ms);
+        assert(failed == 0);
+    }
+    int failed = uv_idle_start(&loop->spin, on_spin);
+    assert(failed == 0);
+}
+
 static uint64_t ms_of(int64_t duration_us) {
     assert(duration_us > 0);
     return ((uint64_t)duration_us + 999) / 1000;
@@ -214,7 +217,7 @@ static uint64_t deadlines_init(struct http_loop *loop, const struct http_options
 
 /* ---- life ----------------------------------------------------------------------------- */
 
-/* 0 or libuv's error. */
+/* 0 or libuv's error. The socket belongs to the listener, or is closed. */
 static int handles_init(struct http_loop *loop, int listener_fd, uint64_t tick_ms) {
     int failed = uv_async_init(&loop->uv, &loop->wake, on_wake);
     failed = failed ? failed : uv_async_init(&loop->uv, &loop->stop, on_stop);
@@ -226,6 +229,7 @@ static int handles_init(struct http_loop *loop, int listener_fd, uint64_t tick_m
     failed = failed ? failed : uv_tcp_init(&loop->uv, &loop->listener);
     failed = failed ? failed : uv_tcp_open(&loop->listener, listener_fd);
     if (failed) {
+        close(listener_fd);
         return failed;
     }
     loop->wake.data = loop;
@@ -244,10 +248,12 @@ int loop_init(struct http_loop *loop, struct http_server *server, int listener_f
     loop->date_second = INT64_MIN;
     loop->read_buffer = malloc(READ_BUFFER_SIZE);
     if (loop->read_buffer == NULL) {
+        close(listener_fd);
         return complain(complaint, STATUS_NO_MEMORY, "There is no memory for a loop.");
     }
     int failed = uv_loop_init(&loop->uv);
     if (failed) {
+        close(listener_fd);
         free(loop->read_buffer);
         return complain(complaint, STATUS_IO, "A loop cannot be made: %s.", uv_strerror(failed));
     }
@@ -281,10 +287,9 @@ void loop_done(struct http_loop *loop) {
 void *loop_main(void *argument) {
     struct http_loop *loop = argument;
     const struct http_handler *handler = &loop->server->handler;
-    loop->start_status =
-        handler->loop_start == NULL
-            ? STATUS_OK
-            : handler->loop_start(handler->context, loop, &loop->context);
+    loop->start_status = handler->loop_start == NULL
+                             ? STATUS_OK
+                             : handler->loop_start(handler->context, loop, &loop->context);
     sem_post(&loop->started);
     while (sem_wait(&loop->go) != 0) {
         /* a signal came; wait on */

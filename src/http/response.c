@@ -64,7 +64,9 @@ static char *put_number(char *at, uint64_t number) {
 }
 
 /* RFC 9110 8.6: no Content-Length with 204; with 304 it would speak of another body. */
-static bool status_has_body(int status) { return status != 204 && status != 304; }
+static bool status_has_body(int status) {
+    return status != 204 && status != 304;
+}
 
 static bool is_whole_lines(struct slice fields) {
     return fields.size == 0 || (fields.size >= 2 && fields.bytes[fields.size - 2] == '\r' &&

@@ -41,10 +41,11 @@ static void free_server(struct http_server *server) {
     free(server);
 }
 
-/* Appends a loop to the server. The socket is the loop's on success only. */
+/* Appends a loop to the server. Takes the socket over whatever it returns. */
 static int add_loop(struct http_server *server, int listener_fd, struct complaint *complaint) {
     struct http_loop *loop = calloc(1, sizeof *loop);
     if (loop == NULL) {
+        close(listener_fd);
         return complain(complaint, STATUS_NO_MEMORY, "There is no memory for a loop.");
     }
     int status = loop_init(loop, server, listener_fd, complaint);
@@ -68,20 +69,24 @@ static int add_loops(struct http_server *server, struct complaint *complaint) {
     for (unsigned i = 0; i < count; i++) {
         if (status == STATUS_OK) {
             status = add_loop(server, sockets[i], complaint);
-        }
-        if (status != STATUS_OK) {
+        } else {
             close(sockets[i]);
         }
     }
     return status;
 }
 
-/* Loops take no signals: they are the process's business, and SIGPIPE must not end it. */
+/* Loops take no signals but those of their own faults: the rest are the process's business,
+ * and SIGPIPE must not end it. */
 static int create_thread(struct http_loop *loop) {
-    sigset_t all;
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+    sigset_t blocked;
     sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigfillset(&blocked);
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        sigdelset(&blocked, faults[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
     int failed = pthread_create(&loop->thread, NULL, loop_main, loop);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     loop->thread_started = failed == 0;
@@ -102,8 +107,8 @@ static int start_threads(struct http_server *server, struct complaint *complaint
     for (unsigned i = 0; i < server->loop_count && status == STATUS_OK; i++) {
         int failed = create_thread(server->loops[i]);
         if (failed) {
-            status = complain(complaint, STATUS_IO, "A thread cannot be made: %s.",
-                              strerror(failed));
+            status =
+                complain(complaint, STATUS_IO, "A thread cannot be made: %s.", strerror(failed));
             break;
         }
         while (sem_wait(&server->loops[i]->started) != 0) {
@@ -151,7 +156,9 @@ int http_server_start(const struct http_options *options, const struct http_hand
     return STATUS_OK;
 }
 
-uint16_t http_server_port(const struct http_server *server) { return server->port; }
+uint16_t http_server_port(const struct http_server *server) {
+    return server->port;
+}
 
 void http_server_stop(struct http_server *server, int64_t deadline_us) {
     assert(!server->stopped);
@@ -176,13 +183,11 @@ void http_server_free(struct http_server *server) {
 
 struct http_figures http_server_figures(const struct http_server *server) {
     struct http_figures figures = {
-        .connections_open =
-            atomic_load_explicit(&server->connections_open, memory_order_relaxed),
+        .connections_open = atomic_load_explicit(&server->connections_open, memory_order_relaxed),
     };
     for (unsigned i = 0; i < server->loop_count; i++) {
         const struct http_loop *loop = server->loops[i];
-        figures.connections_accepted +=
-            atomic_load_explicit(&loop->accepted, memory_order_relaxed);
+        figures.connections_accepted += atomic_load_explicit(&loop->accepted, memory_order_relaxed);
         figures.requests += atomic_load_explicit(&loop->requests, memory_order_relaxed);
     }
     return figures;

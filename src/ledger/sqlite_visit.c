@@ -174,8 +174,8 @@ static int visit_orphan(const struct visit *visit, int64_t id) {
 static int visit_orphans(const struct visit *visit) {
     int64_t from = INT64_MIN;
     for (;;) {
-        int64_t id;
-        bool known;
+        int64_t id = from;
+        bool known = true;
         int status = holder_next(visit, from, &id, &known);
         if (status == STATUS_NOT_FOUND) {
             return STATUS_OK;

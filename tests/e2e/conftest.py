@@ -1,0 +1,89 @@
+"""Servers, folders, seeds for the end-to-end tests. They run the real binary named by
+COUPON_BINARY (default build/coupon); COUPON_TEST_SCALE makes loads larger or smaller."""
+
+import os
+import random
+
+import pytest
+
+from support.server import BINARY, Server
+
+SCALE = float(os.environ.get("COUPON_TEST_SCALE", "1"))
+SEED = int(os.environ.get("COUPON_TEST_SEED") or random.SystemRandom().randrange(2**32))
+
+
+def pytest_report_header(config):
+    return "coupon: %s, COUPON_TEST_SCALE=%g, COUPON_TEST_SEED=%d" % (BINARY, SCALE, SEED)
+
+
+def pytest_sessionstart(session):
+    if not os.access(BINARY, os.X_OK):
+        pytest.exit("no binary at %s: build it, or name it with COUPON_BINARY" % BINARY, 2)
+
+
+@pytest.fixture
+def randomness(request):
+    """Random numbers of this test: the run's seed and the test's name."""
+    return random.Random("%d %s" % (SEED, request.node.name))
+
+
+@pytest.fixture(scope="session")
+def scaled():
+    """A load's size on this machine: scaled(1000) under COUPON_TEST_SCALE=0.2 is 200."""
+    return lambda count: max(1, int(count * SCALE))
+
+
+def _servers(folder):
+    made = []
+
+    def make(*flags, data=None, **rest):
+        server = Server(str(data or folder / ("data-%d" % len(made))), *flags, **rest)
+        made.append(server)
+        return server
+
+    return made, make
+
+
+def _end_all(made):
+    errors = []
+    for server in made:
+        try:
+            server.end()
+        except BaseException as error:  # end the others first
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture
+def new_server(tmp_path):
+    """Makes servers (not started) that end with the test."""
+    made, make = _servers(tmp_path)
+    yield make
+    _end_all(made)
+
+
+@pytest.fixture
+def server(new_server):
+    """A server of the test's own, ready."""
+    return new_server().start()
+
+
+@pytest.fixture
+def admin(server):
+    with server.admin() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory):
+    """One ready server for all tests of a file that only ask and refuse."""
+    made, make = _servers(tmp_path_factory.mktemp("shared"))
+    yield make().start()
+    _end_all(made)
+
+
+@pytest.fixture(scope="module")
+def shared_admin(shared_server):
+    with shared_server.admin() as client:
+        yield client

@@ -1,0 +1,476 @@
+#!/usr/bin/python3
+"""Runs the tests, all of them or a choice, and counts every single one.
+
+Called by `./dev test`, which has installed what is needed. Not for: building (./dev build
+does it) or one test alone (run its executable, or pytest with COUPON_BINARY set).
+
+The parts run in two lanes side by side, so at most two are under way on two cores. What
+judges time by a clock (unit and end-to-end tests) is in one lane and never meets its like;
+the other builds, checks style and fuzzes, at a lower priority.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LOGS = ROOT / "build" / "test-logs"
+PYTEST = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-rs"]
+PART_SECONDS_MAX = 1200
+FUZZ_SECONDS = 20
+TAIL_LINES = 60
+NAMES_MAX = 40  # of failures or skips of one part that are listed
+
+# Any report ends the process, and is also found by its file (see Part.reports): a server
+# that a test kills on purpose must not take its report along.
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0:exitcode=99",
+    "LSAN_OPTIONS": "exitcode=99",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=99",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:exitcode=99",
+}
+# How much longer than plain code an instrumented one may take.
+SLOWNESS = {"debug": 1, "asan": 4, "tsan": 10}
+
+
+@dataclass
+class Outcome:
+    """What became of some tests. Every failure and every skip has a line that names it."""
+    passed: int = 0
+    failures: list = field(default_factory=list)
+    skips: list = field(default_factory=list)
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failures += other.failures
+        self.skips += other.skips
+
+    def count(self):
+        return self.passed + len(self.failures) + len(self.skips)
+
+
+class Stopped(Exception):
+    """The run was interrupted."""
+
+
+class Processes:
+    """The processes under way, so that an interrupt can end them and what they started."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.running = set()
+        self.stopped = False
+
+    def run(self, command, log, environment=None, cwd=ROOT, nice=0, seconds=PART_SECONDS_MAX):
+        """Runs it, its output appended to the log. Returns its exit code, or a word."""
+        with self.lock:
+            if self.stopped:
+                raise Stopped
+            process = subprocess.Popen(
+                ["nice", "-n", str(nice), *map(str, command)], cwd=cwd, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                env={**os.environ, **(environment or {})})
+            self.running.add(process)
+        try:
+            return process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.end(process)
+            return f"nothing: it was stopped after {seconds} s"
+        finally:
+            with self.lock:
+                self.running.discard(process)
+
+    @staticmethod
+    def end(process):
+        """Asks the process and its children to end, then makes them."""
+        for number in (signal.SIGINT, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, number)
+                process.wait(timeout=15)
+                return
+            except ProcessLookupError:
+                return
+            except subprocess.TimeoutExpired:
+                continue
+
+    def stop(self):
+        with self.lock:
+            self.stopped = True
+            running = list(self.running)
+        for process in running:
+            self.end(process)
+
+
+PROCESSES = Processes()
+
+
+# ---- what runs tests of one kind -------------------------------------------------------------
+
+TAP_LINE = re.compile(r"^(not )?ok\b\s*\d*(?: - )?\s*(.*)$")
+TAP_PLAN = re.compile(r"^1\.\.(\d+)\s*$")
+
+
+def read_tap(output):
+    """(outcome, planned tests or None) of TAP, also as cmocka writes it: a plan a group, and
+    skipped ones as `not ok N # SKIP name`."""
+    outcome, planned = Outcome(), None
+    for line in output.splitlines():
+        plan = TAP_PLAN.match(line)
+        result = TAP_LINE.match(line)
+        if plan:
+            planned = (planned or 0) + int(plan.group(1))
+        elif result and "# SKIP" in line:
+            outcome.skips.append(line.split("# SKIP", 1)[1].strip() or result.group(2))
+        elif result and result.group(1):
+            outcome.failures.append(result.group(2))
+        elif result:
+            outcome.passed += 1
+    return outcome, planned
+
+
+def run_tap(command, log_path, name, **how):
+    """A program that writes TAP. One that ends badly or early has failed once more."""
+    begin = log_path.stat().st_size if log_path.exists() else 0
+    with open(log_path, "ab") as log:
+        log.write(f"==== {name}\n".encode())
+        log.flush()
+        code = PROCESSES.run(command, log, **how)
+    with open(log_path, "rb") as log:
+        log.seek(begin)
+        outcome, planned = read_tap(log.read().decode(errors="replace"))
+    if planned is not None and planned != outcome.count():
+        outcome.failures.append(f"planned {planned} tests, told of {outcome.count()}")
+    if code != 0 and not outcome.failures:
+        outcome.failures.append(f"ended with {code}")
+    if outcome.count() == 0:
+        outcome.failures.append("no tests")
+    outcome.failures = [f"{name}: {failure}" for failure in outcome.failures]
+    outcome.skips = [f"{name}: {skip}" for skip in outcome.skips]
+    return outcome
+
+
+def run_pytest(part, arguments, environment):
+    """pytest, counted from the report it writes."""
+    report = LOGS / f"{part.name}-pytest.xml"
+    report.unlink(missing_ok=True)
+    with open(part.log_path, "ab") as log:
+        code = PROCESSES.run([*part.prefix(), *PYTEST, f"--junitxml={report}", *arguments], log,
+                             environment=environment)
+    outcome = Outcome()
+    cases = xml.etree.ElementTree.parse(report).iter("testcase") if report.exists() else []
+    for case in cases:
+        name = f"{case.get('classname')}::{case.get('name')}"
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            outcome.failures.append(name)
+        elif skip is not None:
+            outcome.skips.append(f"{name}: {skip.get('message')}")
+        else:
+            outcome.passed += 1
+    if outcome.count() == 0:
+        outcome.failures.append(f"no tests (pytest ended with {code})")
+    elif code != 0 and not outcome.failures:
+        outcome.failures.append(f"pytest ended with {code}")
+    return outcome
+
+
+def introspect(folder, what):
+    return json.loads(subprocess.run(["meson", "introspect", folder, what], check=True,
+                                     capture_output=True, cwd=ROOT).stdout)
+
+
+def run_unit(part):
+    """The unit tests of one build, one executable after the other."""
+    outcome = Outcome()
+    folder = ROOT / "build" / part.build
+    for test in introspect(folder, "--tests"):
+        path = Path(test["cmd"][0]).resolve().relative_to(folder)
+        if path.parts[:2] != ("tests", "unit") or part.folders and path.parts[2] not in part.folders:
+            continue
+        outcome.add(run_tap([*part.prefix(), *test["cmd"]], part.log_path, str(path), cwd=folder,
+                            environment={**part.environment(), **test["env"]},
+                            seconds=test["timeout"] * SLOWNESS[part.build]))
+    return outcome
+
+
+def run_e2e(part):
+    arguments = ["tests/e2e", *part.select, *part.pytest_arguments]
+    binary = ROOT / "build" / part.build / "src" / "cli" / "coupon"
+    scale = os.environ.get("COUPON_TEST_SCALE", part.scale)
+    return run_pytest(part, arguments, {**part.environment(), "COUPON_BINARY": str(binary),
+                                        "COUPON_TEST_SCALE": str(scale)})
+
+
+def run_tidy(part):
+    outcome = run_tap(["./dev", "tidy"], part.log_path, "tidy", nice=10)
+    outcome.add(run_pytest(part, ["tests/tidy"], {}))
+    return outcome
+
+
+def run_fuzz(part):
+    """Every libFuzzer target for a while, from what tests/fuzz/corpus and earlier runs hold."""
+    outcome = Outcome()
+    for target in introspect(ROOT / "build" / "fuzz", "--targets"):
+        path = Path(target["filename"][0])
+        if target["type"] != "executable" or path.parent.name != "fuzz":
+            continue
+        kept, seeds = path.parent / f"{path.name}.corpus", ROOT / "tests/fuzz/corpus" / path.name
+        kept.mkdir(exist_ok=True)
+        with open(part.log_path, "ab") as log:
+            log.write(f"==== {path.name}\n".encode())
+            log.flush()
+            code = PROCESSES.run(
+                [*part.prefix(), path, f"-max_total_time={FUZZ_SECONDS}", "-timeout=10",
+                 f"-artifact_prefix={path.parent}/", "-print_final_stats=1", kept,
+                 *([seeds] if seeds.is_dir() else [])],
+                log, environment=SANITIZERS, nice=10, seconds=FUZZ_SECONDS + 120)
+        if code == 0:
+            outcome.passed += 1
+        else:
+            outcome.failures.append(f"{path.name}: ended with {code}")
+    return outcome
+
+
+# ---- parts -----------------------------------------------------------------------------------
+
+@dataclass
+class Part:
+    name: str
+    words: tuple           # what chooses it on the command line, besides its name
+    run_tests: callable
+    build: str = ""        # the build whose programs it runs
+    also_builds: tuple = ()
+    beside: bool = False   # does not judge time: runs in the second lane
+    quick: bool = False    # part of --quick
+    folders: tuple = ()    # unit: only these folders of tests/unit
+    select: tuple = ()     # e2e: pytest's selection
+    scale: float = 1       # e2e: size of its loads
+    pytest_arguments: tuple = ()
+    outcome: Outcome = field(default_factory=Outcome)
+    seconds: float = 0
+
+    @property
+    def log_path(self):
+        return LOGS / f"{self.name}.log"
+
+    def builds(self):
+        return [kind for kind in (self.build, *self.also_builds) if kind]
+
+    def environment(self):
+        reports = f":log_path={LOGS / self.name}.report"
+        return {name: value + reports for name, value in SANITIZERS.items()}
+
+    def reports(self):
+        return sorted(LOGS.glob(f"{self.name}.report.*"))
+
+    def prefix(self):
+        """Older sanitizers cannot live with the wide address randomisation of newer kernels."""
+        return NO_RANDOMISATION if self.build in ("asan", "tsan", "fuzz") else []
+
+    def run(self):
+        begin = time.monotonic()
+        self.outcome = self.run_tests(self)
+        for report in self.reports():
+            text = report.read_text(errors="replace")
+            with open(self.log_path, "a") as log:
+                log.write(f"==== {report.name}\n{text}")
+            self.outcome.failures.append(f"sanitizer report {report.name}")
+        if self.outcome.count() == 0:
+            self.outcome.failures.append("no tests")
+        self.seconds = time.monotonic() - begin
+
+
+def no_randomisation():
+    bits = Path("/proc/sys/vm/mmap_rnd_bits")
+    if not bits.exists() or int(bits.read_text()) <= 28:
+        return []
+    command = ["setarch", "-R"]
+    works = subprocess.run([*command, "true"], capture_output=True).returncode == 0
+    return command if works else []
+
+
+NO_RANDOMISATION = no_randomisation()
+
+PARTS = [
+    Part("tidy", ("tidy",), run_tidy, also_builds=("debug", "release", "clang"), beside=True,
+         quick=True),
+    Part("unit", ("unit",), run_unit, build="debug", quick=True),
+    Part("unit-asan", ("asan",), run_unit, build="asan"),
+    Part("unit-tsan", ("tsan",), run_unit, build="tsan", folders=("issuer", "http")),
+    Part("e2e", ("e2e",), run_e2e, build="release", quick=True),
+    Part("e2e-asan", ("asan",), run_e2e, build="asan", scale=0.4),
+    Part("race-tsan", ("tsan",), run_e2e, build="tsan", select=("-m", "race"),
+         scale=0.4),
+    Part("fuzz", ("fuzz",), run_fuzz, build="fuzz", beside=True),
+]
+
+
+# ---- the run ---------------------------------------------------------------------------------
+
+class Builds:
+    """Makes the builds one after the other; whoever needs one waits for it."""
+
+    def __init__(self, kinds):
+        self.futures = {kind: Future() for kind in kinds}
+
+    def make(self, kind):
+        log_path = LOGS / f"build-{kind}.log"
+        begin = time.monotonic()
+        with open(log_path, "wb") as log:
+            code = PROCESSES.run(["./dev", "build", f"--{kind}"], log, nice=5)
+        print(f"  built {kind:<12} {time.monotonic() - begin:7.1f} s", flush=True)
+        self.futures[kind].set_result(None if code == 0 else log_path)
+
+    def failed_log(self, kinds):
+        """Waits for them. The log of the first that failed, or None."""
+        return next(filter(None, [self.futures[kind].result() for kind in kinds]), None)
+
+    def give_up(self):
+        for future in self.futures.values():
+            if not future.done():
+                future.cancel()
+
+
+def run_part(part, builds):
+    log_path = builds.failed_log(part.builds())
+    if log_path:
+        part.log_path.write_text(log_path.read_text(errors="replace"))
+        part.outcome.failures.append(f"its build failed ({log_path.name})")
+    else:
+        part.run()
+    state = f"{len(part.outcome.failures)} FAILED" if part.outcome.failures else "passed"
+    print(f"  {part.name:<18} {part.seconds:7.1f} s  {state}", flush=True)
+
+
+def lane_of_clocks(parts, builds):
+    for part in parts:
+        if not part.beside:
+            run_part(part, builds)
+
+
+def lane_of_builds(parts, builds):
+    for kind in builds.futures:
+        builds.make(kind)
+    for part in parts:
+        if part.beside:
+            run_part(part, builds)
+
+
+def in_lane(lane, parts, builds, errors):
+    try:
+        lane(parts, builds)
+    except BaseException as error:  # told by the main thread
+        errors.append(error)
+        builds.give_up()
+
+
+def run_parts(parts):
+    """Runs the parts in their lanes. Returns what went wrong in the running itself."""
+    order = ("debug", "asan", "tsan", "release", "clang", "fuzz")
+    needed = {kind for part in parts for kind in part.builds()}
+    builds = Builds([kind for kind in order if kind in needed])
+    errors = []
+    lanes = [threading.Thread(target=in_lane, args=(lane, parts, builds, errors))
+             for lane in (lane_of_clocks, lane_of_builds)]
+    for lane in lanes:
+        lane.start()
+    try:
+        for lane in lanes:
+            lane.join()
+    except KeyboardInterrupt:
+        PROCESSES.stop()
+        for lane in lanes:
+            lane.join()
+        raise
+    return errors
+
+
+def tail_of(path):
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return lines[-TAIL_LINES:]
+
+
+def tell(parts):
+    """The ends of failing parts' logs, what was skipped, the table."""
+    for part in parts:
+        if part.outcome.failures:
+            print(f"\n==== the end of {part.log_path.relative_to(ROOT)}")
+            print("\n".join(tail_of(part.log_path)))
+    for title, lists in (("SKIPPED, so not known to work", "skips"), ("FAILED", "failures")):
+        lines = []
+        for part in parts:
+            names = getattr(part.outcome, lists)
+            lines += [f"  {part.name}: {name}" for name in names[:NAMES_MAX]]
+            if len(names) > NAMES_MAX:
+                lines.append(f"  {part.name}: and {len(names) - NAMES_MAX} more, see its log")
+        if lines:
+            print(f"\n{title}:", *lines, sep="\n")
+    print(f"\n{'part':<12} {'passed':>7} {'failed':>7} {'skipped':>8} {'seconds':>8}")
+    for part in parts:
+        print(f"{part.name:<12} {part.outcome.passed:>7} {len(part.outcome.failures):>7} "
+              f"{len(part.outcome.skips):>8} {part.seconds:>8.1f}")
+
+
+def chosen(words, quick):
+    known = {word for part in PARTS for word in (part.name, *part.words)}
+    for word in words:
+        if word not in known:
+            sys.exit(f"dev: test does not know '{word}'; it knows {' '.join(sorted(known))}")
+    parts = [part for part in PARTS if not words or {part.name, *part.words} & set(words)]
+    return [part for part in parts if part.quick] if quick else parts
+
+
+def read_arguments(arguments):
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    parser = argparse.ArgumentParser(
+        prog="./dev test", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Runs every test, or those of the given parts; ends in the line\n"
+                    "N passed, N failed. Whole logs are in build/test-logs/.",
+        epilog="parts:\n" + "\n".join(f"  {part.name:<10} also chosen by: {' '.join(part.words)}"
+                                      for part in PARTS)
+               + "\n\nWhat follows -- goes to pytest: ./dev test e2e -- -k sold_out")
+    parser.add_argument("--quick", action="store_true",
+                        help="style, unit and end-to-end tests without sanitizers, fuzzing and "
+                             "rounds of crashes")
+    parser.add_argument("parts", nargs="*", metavar="PART")
+    return parser.parse_args(arguments[:split]), tuple(arguments[split + 1:])
+
+
+def main():
+    options, pytest_arguments = read_arguments(sys.argv[1:])
+    parts = chosen(options.parts, options.quick)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        part.pytest_arguments = ("-m", "not slow", *pytest_arguments) if options.quick else \
+            pytest_arguments
+        for old in (part.log_path, *part.reports()):
+            old.unlink(missing_ok=True)
+    begin = time.monotonic()
+    errors = run_parts(parts)
+    tell(parts)
+    for error in errors:
+        print(f"the run itself failed: {error!r}")
+    passed, failed, skipped = (sum(counts) for counts in zip(
+        *[(part.outcome.passed, len(part.outcome.failures), len(part.outcome.skips))
+          for part in parts]))
+    failed += len(errors)
+    print(f"{time.monotonic() - begin:.0f} s in all\n")
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
