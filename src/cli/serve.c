@@ -63,6 +63,7 @@ struct server {
     const char *token_file;
     struct token token;
     int signals;                    /* signalfd */
+    int ready;                      /* eventfd: the record is read */
     int broken;                     /* eventfd: the issuer wants the process to stop */
     enum issuer_state former_state; /* the writer's thread only */
     struct issuer *running_issuer;
