@@ -154,8 +154,12 @@ static void on_state(void *context, enum issuer_state state, const char *why) {
                   LOG_TEXT("hint", "claims get 503 until a write works; make room on the disk"));
         break;
     case ISSUER_BROKEN:
-        log_event(LOG_ERROR, "stopping-broken", LOG_TEXT("why", why),
-                  LOG_TEXT("hint", "the record on disk is what counts; start anew to read it"));
+        if (server->former_state == ISSUER_STARTING) {
+            log_event(LOG_ERROR, "cannot-start", LOG_TEXT("why", why));
+        } else {
+            log_event(LOG_ERROR, "stopping-broken", LOG_TEXT("why", why),
+                      LOG_TEXT("hint", "the file is what counts; start anew to read it"));
+        }
         eventfd_write(server->broken, 1);
         break;
     }
@@ -246,7 +250,7 @@ static int wait_for_end(const struct server *server) {
         if (poll(polled, COUNT_OF(polled), -1) < 0) {
             assert(errno == EINTR);
         } else if (polled[BROKEN].revents) {
-            return EXIT_CODE_BROKEN;
+            return polled[READY].fd < 0 ? EXIT_CODE_BROKEN : EXIT_CODE_FAILED;
         } else if (polled[SIGNALS].revents) {
             log_event(LOG_INFO, "draining", LOG_TEXT("hint", "finishing what is under way"));
             return EXIT_CODE_OK;
