@@ -10,8 +10,9 @@
  *
  * Memory: 24 bytes an issue in segments by rank, and an index of 32-bit ranks in pages of
  * 64-byte groups (engine_index.c). From 1 to 16 million issues of one coupon at most 40
- * bytes an issue on average, 56 at the worst instant. No call moves more than one index
- * page, so none stops the writer for more than 2 ms.
+ * bytes an issue on average, 56 at the worst instant. No call but a removal moves more than
+ * one index page (and, when it doubles, the page directory: half a megabyte at 16 million),
+ * so none stops the writer for more than 2 ms.
  */
 #ifndef COUPON_ENGINE_H
 #define COUPON_ENGINE_H
@@ -62,11 +63,12 @@ void engine_free(struct engine *engine); /* takes NULL */
 int MUST_CHECK engine_coupon_add(struct engine *engine, uint64_t coupon_id,
                                  const struct engine_terms *terms);
 /* Replaces the terms. Nothing may be pending. STATUS_NOT_FOUND; STATUS_INVALID when
- * total_quantity is below what is issued. */
+ * total_quantity is below what is issued: nothing was changed. */
 int MUST_CHECK engine_coupon_change(struct engine *engine, uint64_t coupon_id,
                                     const struct engine_terms *terms);
 /* Forgets the coupon and its issues and frees their memory (archiving). Nothing may be
- * pending. No effect when there is none. */
+ * pending. No effect when there is none. Giving the memory back takes 0.3 to 1.5 ms for a
+ * million issues (measured). */
 void engine_coupon_remove(struct engine *engine, uint64_t coupon_id);
 
 /* Puts back an issue read from the ledger, committed at once; ranks come as 1, 2, 3 ….

@@ -163,6 +163,9 @@ static int change(struct core *core, int64_t now_us, struct command *command) {
     coupon.updated_us = now_us;
     coupon.archived_us = command->patch_set & PATCH_ARCHIVED ? now_us : 0;
     status = ledger_coupon_change(core->ledger, &coupon, &core->why);
+    if (status == STATUS_INVALID) {
+        return refuse(command, NULL, "The record does not take these values.");
+    }
     if (status) {
         core_failed(core, status);
         return status;

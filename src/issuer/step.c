@@ -3,8 +3,9 @@
 
 #include <stdlib.h>
 
-/* How many claims ahead of deciding the index line is asked for. */
-enum { PREFETCH_AHEAD = 12 };
+/* How many claims ahead of deciding the index line is asked for, and then the issue that a
+ * repeat would lead to. */
+enum { PREFETCH_AHEAD = 16, PREFETCH_HOLDING_AHEAD = 8 };
 
 int core_new(struct ledger *ledger, size_t coupons_max, const struct digest_key *digest_key,
              struct core **ret_core) {
@@ -108,17 +109,25 @@ static int decide(struct core *core, int64_t now_us, struct claim *claim) {
     return STATUS_OK;
 }
 
+/* Misses that overlap cost little: see engine_prefetch. */
+static void look_ahead(const struct core *core, const struct claim_batch *batch, size_t i) {
+    if (i + PREFETCH_AHEAD < batch->count) {
+        const struct claim *claim = &batch->claims[i + PREFETCH_AHEAD];
+        engine_prefetch(core->engine, claim->coupon_id, claim->user);
+    }
+    if (i + PREFETCH_HOLDING_AHEAD < batch->count) {
+        const struct claim *claim = &batch->claims[i + PREFETCH_HOLDING_AHEAD];
+        engine_prefetch_holding(core->engine, claim->coupon_id, claim->user);
+    }
+}
+
 static int decide_batch(struct core *core, int64_t now_us, const struct claim_batch *batch) {
-    struct claim *claims = batch->claims;
     for (size_t i = 0; i < batch->count && i < PREFETCH_AHEAD; i++) {
-        engine_prefetch(core->engine, claims[i].coupon_id, claims[i].user);
+        engine_prefetch(core->engine, batch->claims[i].coupon_id, batch->claims[i].user);
     }
     for (size_t i = 0; i < batch->count; i++) {
-        if (i + PREFETCH_AHEAD < batch->count) {
-            const struct claim *ahead = &claims[i + PREFETCH_AHEAD];
-            engine_prefetch(core->engine, ahead->coupon_id, ahead->user);
-        }
-        int status = decide(core, now_us, &claims[i]);
+        look_ahead(core, batch, i);
+        int status = decide(core, now_us, &batch->claims[i]);
         if (status) {
             return status;
         }

@@ -22,13 +22,13 @@
 #define REQUEST_KEY_MAX     128  /* visible ASCII characters */
 #define COUPON_UNLIMITED    INT64_C(-1)
 #define COUPON_QUANTITY_MAX INT64_C(4000000000) /* ranks are 32 bits wide */
-#define LEDGER_SLICE_MAX    1000 /* rows one read may return */
+#define LEDGER_SLICE_MAX    1000                /* rows one read may return */
 
 /* A row of `coupons`. Texts are terminated. Times in microseconds, UTC. */
 struct coupon_record {
     uint64_t id; /* 1 … 2^53-1 */
     char title[COUPON_TITLE_MAX + 1];
-    int64_t total_quantity;                 /* COUPON_UNLIMITED: NULL in the table */
+    int64_t total_quantity; /* COUPON_UNLIMITED: NULL in the table */
     uint32_t issued_quantity;
     int64_t discount_amount;
     int64_t min_available_amount;
@@ -38,7 +38,7 @@ struct coupon_record {
     uint32_t version; /* 1 at first, +1 with every change */
     int64_t created_us;
     int64_t updated_us;
-    int64_t archived_us; /* 0: not archived */
+    int64_t archived_us;                    /* 0: not archived */
     char metadata[COUPON_METADATA_MAX + 1]; /* a JSON object, or "" for none; last (board.c) */
 };
 

@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #define HEADER_SIZE           100 /* SQLite file format, section 1.3 */
+#define HEADER_PAGE_SIZE      16
+#define HEADER_PAGE_COUNT     28
 #define HEADER_USER_VERSION   60
 #define HEADER_APPLICATION_ID 68
 
@@ -220,6 +222,24 @@ static int header_check(const struct sqlite_folder *folder, const unsigned char 
     return STATUS_OK;
 }
 
+/* SQLite itself would read what is missing of the last page as zeros. While there is a WAL
+ * the main file may rightly be shorter: a checkpoint was interrupted. */
+static int length_check(const struct sqlite_folder *folder, const unsigned char *header,
+                        struct complaint *complaint) {
+    int64_t size = folder_file_size(folder, DATABASE_NAME);
+    int64_t page_size = header[HEADER_PAGE_SIZE] << 8 | header[HEADER_PAGE_SIZE + 1];
+    page_size = page_size == 1 ? 65536 : page_size; /* as the format has it */
+    int64_t page_count = big_endian_u32(header + HEADER_PAGE_COUNT);
+    if (folder_file_size(folder, DATABASE_NAME "-wal") > 0 ||
+        (size >= page_size * page_count && page_size > 0 && size % page_size == 0)) {
+        return STATUS_OK;
+    }
+    return complain(complaint, STATUS_DAMAGED,
+                    "%s/" DATABASE_NAME " was cut short: it has %lld bytes of %lld; put a backup "
+                    "back",
+                    folder->directory, (long long)size, (long long)(page_size * page_count));
+}
+
 /* Without a main file, SQLite would take a WAL that is there for one of the new file. */
 static int without_database(const struct sqlite_folder *folder, struct complaint *complaint) {
     if (folder_file_size(folder, DATABASE_NAME "-wal") > 0 ||
@@ -245,6 +265,9 @@ int folder_inspect(const struct sqlite_folder *folder, struct complaint *complai
     int status = size < 0 ? fail_errno("read " DATABASE_NAME " in", folder->directory, complaint)
                           : header_check(folder, header, (size_t)size, complaint);
     close(fd);
+    if (status == STATUS_OK) {
+        status = length_check(folder, header, complaint);
+    }
     if (status == STATUS_OK && folder_file_size(folder, DATABASE_NAME "-journal") > 0) {
         /* The ledger never uses a rollback journal, and SQLite would play it back. */
         return complain(complaint, STATUS_DAMAGED,

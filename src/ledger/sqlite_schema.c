@@ -145,7 +145,11 @@ static int migrate_one(struct sqlite_ledger *ledger, sqlite_migration migration,
     if (result != SQLITE_OK) {
         /* Known or not: the file is closed now and read again by the next open, which finds
          * either version whole. */
-        return sqlite_fail(ledger, result, "bring up to date", complaint);
+        int status = sqlite_fail(ledger, result, "bring up to date", complaint);
+        if (!sqlite3_get_autocommit(ledger->db)) {
+            (void)sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
+        }
+        return status;
     }
     return STATUS_OK;
 }

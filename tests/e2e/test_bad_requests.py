@@ -281,7 +281,7 @@ QUERIES = [
     ("GET", "/v1/issues/1-1?x=1", MALFORMED, None),
     # a value that cannot be
     ("GET", "/v1/coupons?limit=0", INVALID, "limit"),
-    ("GET", "/v1/coupons?limit=1001", INVALID, "limit"),
+    ("GET", "/v1/coupons?limit=501", INVALID, "limit"),
     ("GET", "/v1/coupons?limit=-1", INVALID, "limit"),
     ("GET", "/v1/coupons?limit=01", INVALID, "limit"),
     ("GET", "/v1/coupons?limit=x", INVALID, "limit"),

@@ -7,7 +7,7 @@ import time
 from support.wire import Client, Closed
 
 Told = collections.namedtuple("Told", "coupon user key sent_at answered_at status code body")
-Unanswered = collections.namedtuple("Unanswered", "coupon user key sent_at received error")
+Unanswered = collections.namedtuple("Unanswered", "coupon user key sent_at sent_by received error")
 
 JOIN_TIMEOUT_S = 240
 
@@ -124,7 +124,7 @@ class Load:
                 one = ask(client, *asked)
             except (Closed, OSError) as error:
                 received = error.received if isinstance(error, Closed) else b""
-                self.unanswered.append(Unanswered(*asked, sent_at, received, error))
+                self.unanswered.append(Unanswered(*asked, sent_at, client.sent_by, received, error))
                 client.close()
                 if not self.reconnect or isinstance(error, ConnectionRefusedError):
                     break

@@ -7,6 +7,7 @@ strictly (a server of ours has no excuse), and says how a connection ended.
 import json
 import re
 import socket
+import time
 
 TIMEOUT_S = 30
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9]) ([\x20-\x7e]*)\Z")
@@ -170,6 +171,7 @@ class Client:
         self.address = address
         self.token = token
         self.connection = None
+        self.sent_by = None  # monotonic nanoseconds: when the last request was all sent
 
     def __enter__(self):
         return self
@@ -199,8 +201,10 @@ class Client:
 
     def call(self, method, target, value=None, **rest):
         """One request and its whole answer; raises Closed when there is none."""
+        self.sent_by = None
         try:
             self.send(method, target, value, **rest)
+            self.sent_by = time.monotonic_ns()
         except (BrokenPipeError, ConnectionResetError):
             pass  # refused before all was sent: the answer tells
         try:

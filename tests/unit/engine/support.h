@@ -1,12 +1,36 @@
 /* What the tests of the engine share: users by number and by name, open terms, short calls
- * that must work. */
+ * that must work, random numbers from a seed that is printed. */
 #ifndef TEST_ENGINE_SUPPORT_H
 #define TEST_ENGINE_SUPPORT_H
 
-#include "../base/test.h"
-
-#include "../base/random.h"
 #include "engine/engine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014). */
+static inline uint64_t random_next(uint64_t *state) {
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* From `low` to `high`, both included. */
+static inline int64_t random_between(uint64_t *state, int64_t low, int64_t high) {
+    return low + (int64_t)(random_next(state) % (uint64_t)(high - low + 1));
+}
+
+static inline uint64_t random_seed(void) {
+    const char *given = getenv("COUPON_TEST_SEED");
+    uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)clock_realtime(NULL);
+    printf("# COUPON_TEST_SEED=%llu\n", (unsigned long long)seed);
+    return seed;
+}
 
 static inline struct digest user_numbered(uint64_t number) {
     uint64_t state = number * 2;

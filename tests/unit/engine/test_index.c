@@ -59,6 +59,41 @@ static void twins_that_are_taken_back_leave_the_page_usable(void **state) {
     engine_free(engine);
 }
 
+/* 65,536 is one more than the count of a group holds. */
+static void one_twin_may_come_and_go_for_ever(void **state) {
+    (void)state;
+    struct engine *engine = engine_with_coupons(1);
+    for (uint32_t i = 1; i <= 12; i++) /* the home group is full */
+        decide(engine, 1, twin(i), 5);
+    for (uint32_t i = 0; i < 500; i++) /* there are other groups */
+        decide(engine, 1, user_numbered(i), 5);
+    engine_commit(engine);
+    for (uint32_t round = 0; round < 70000; round++) {
+        assert_int_equal(decide(engine, 1, twin(99), 5).rank, 513);
+        assert_int_equal(held(engine, 1, twin(99)), 513);
+        engine_abort(engine);
+    }
+    engine_free(engine);
+}
+
+static void batches_that_come_and_go_take_no_more_memory_each_time(void **state) {
+    (void)state;
+    struct engine *engine = engine_with_coupons(1);
+    for (uint32_t i = 1; i <= 560; i++)
+        decide(engine, 1, user_numbered(i), 5);
+    engine_commit(engine);
+    size_t memory = 0;
+    for (uint32_t round = 0; round < 200; round++) {
+        for (uint32_t i = 1; i <= 60; i++)
+            decide(engine, 1, user_numbered(1000 + i), 5);
+        if (round == 0)
+            memory = engine_figures(engine).memory_bytes;
+        assert_int_equal(engine_figures(engine).memory_bytes, memory);
+        engine_abort(engine);
+    }
+    engine_free(engine);
+}
+
 /* Digests that share their first `bits` directory bits and are random otherwise. */
 static struct digest cousin(uint64_t number, unsigned bits) {
     struct digest user = user_numbered(number);
@@ -125,6 +160,8 @@ int main(void) {
         cmocka_unit_test(digests_that_share_everything_are_still_told_apart),
         cmocka_unit_test(more_twins_than_a_page_holds_are_refused_and_change_nothing),
         cmocka_unit_test(twins_that_are_taken_back_leave_the_page_usable),
+        cmocka_unit_test(one_twin_may_come_and_go_for_ever),
+        cmocka_unit_test(batches_that_come_and_go_take_no_more_memory_each_time),
         cmocka_unit_test(long_common_prefixes_split_as_far_as_they_must),
         cmocka_unit_test(an_abort_across_splits_takes_back_exactly_the_batch),
         cmocka_unit_test(the_end_bits_of_a_digest_are_as_good_as_any),

@@ -2,9 +2,13 @@
  * repeats the calls, writes the same lines with what really came, and compares the whole. */
 #include "support.h"
 
+#define WORDS_MAX 8
+
 struct player {
     struct engine *engine;
     FILE *trace;
+    char line[80];          /* the call, cut into words */
+    char *words[WORDS_MAX]; /* "" after the last */
 };
 
 static const char *const verdict_names[] = {[ENGINE_NO_SUCH_COUPON] = "no such coupon",
@@ -15,12 +19,18 @@ static const char *const verdict_names[] = {[ENGINE_NO_SUCH_COUPON] = "no such c
                                             [ENGINE_SOLD_OUT] = "sold out",
                                             [ENGINE_GRANTED] = "granted"};
 
-static const char *outcome(int status) {
-    return status == STATUS_OK ? "ok" : status_name(status);
+static uint32_t number(const struct player *player, size_t word) {
+    return (uint32_t)strtoul(player->words[word], NULL, 10);
 }
 
-static void play_claim(struct player *player, uint64_t coupon, const char *user, long now) {
-    struct engine_decision decision = decide(player->engine, coupon, user_named(user), now);
+static void tell_status(const struct player *player, int status) {
+    fprintf(player->trace, "%s", status == STATUS_OK ? "ok" : status_name(status));
+}
+
+/* claim COUPON USER at TIME */
+static void play_claim(const struct player *player) {
+    struct engine_decision decision =
+        decide(player->engine, number(player, 1), user_named(player->words[2]), number(player, 4));
     fprintf(player->trace, "%s", verdict_names[decision.verdict]);
     if (decision.rank > 0)
         fprintf(player->trace, " rank %u at %ld", decision.rank, (long)decision.issued_at_us);
@@ -28,65 +38,86 @@ static void play_claim(struct player *player, uint64_t coupon, const char *user,
         fprintf(player->trace, " before %ld", (long)decision.start_us);
 }
 
-static void play_holding(struct player *player, uint64_t coupon, const char *user) {
+/* holding COUPON USER */
+static void play_holding(const struct player *player) {
     uint32_t rank = 0;
     int64_t at = 0;
-    int status = engine_holding(player->engine, coupon, user_named(user), &rank, &at);
-    if (status == STATUS_OK)
-        fprintf(player->trace, "rank %u at %ld", rank, (long)at);
+    int status =
+        engine_holding(player->engine, number(player, 1), user_named(player->words[2]), &rank, &at);
+    if (status < 0)
+        tell_status(player, status);
     else
-        fprintf(player->trace, "%s", outcome(status));
+        fprintf(player->trace, "rank %u at %ld", rank, (long)at);
 }
 
-/* "add 1 10..20 of 3", "change 1 10..20 of 3 paused", "… of any": false when it is neither. */
-static bool play_terms(struct player *player, const char *line) {
-    char verb[16], total[16], paused[16] = "";
-    unsigned long coupon;
-    long start, end;
-    if (sscanf(line, "%15s %lu %ld..%ld of %15s %15s", verb, &coupon, &start, &end, total, paused) <
-        5)
-        return false;
-    struct engine_terms terms = {.start_us = start,
-                                 .end_us = end,
-                                 .paused = strcmp(paused, "paused") == 0,
-                                 .total_quantity = strcmp(total, "any") == 0
-                                                       ? ENGINE_UNLIMITED
-                                                       : (uint32_t)strtoul(total, NULL, 10)};
-    int status = verb[0] == 'a' ? engine_coupon_add(player->engine, coupon, &terms)
-                                : engine_coupon_change(player->engine, coupon, &terms);
-    fprintf(player->trace, "%s", outcome(status));
-    return true;
+/* restore COUPON rank RANK USER at TIME */
+static void play_restore(const struct player *player) {
+    tell_status(player, engine_restore(player->engine, number(player, 1), number(player, 3),
+                                       user_named(player->words[4]), number(player, 6)));
 }
 
-static void play_line(struct player *player, const char *line) {
-    char user[16];
-    unsigned long coupon;
-    unsigned rank;
-    long now;
-    if (play_terms(player, line))
-        return;
-    if (sscanf(line, "claim %lu %15s at %ld", &coupon, user, &now) == 3) {
-        play_claim(player, coupon, user, now);
-    } else if (sscanf(line, "restore %lu %u %15s at %ld", &coupon, &rank, user, &now) == 4) {
-        int status = engine_restore(player->engine, coupon, rank, user_named(user), now);
-        fprintf(player->trace, "%s", outcome(status));
-    } else if (sscanf(line, "holding %lu %15s", &coupon, user) == 2) {
-        play_holding(player, coupon, user);
-    } else if (sscanf(line, "issued %lu", &coupon) == 1) {
-        fprintf(player->trace, "%u, %zu pending", engine_issued(player->engine, coupon),
-                engine_pending(player->engine));
-    } else if (sscanf(line, "remove %lu", &coupon) == 1) {
-        engine_coupon_remove(player->engine, coupon);
-        fprintf(player->trace, "done");
-    } else if (strncmp(line, "commit", 6) == 0) {
-        engine_commit(player->engine);
-        fprintf(player->trace, "done");
-    } else if (strncmp(line, "abort", 5) == 0) {
-        engine_abort(player->engine);
-        fprintf(player->trace, "done");
-    } else {
-        fail_msg("no such call: %s", line);
+/* COUPON START to END of QUANTITY, perhaps paused */
+static struct engine_terms terms_of(const struct player *player) {
+    bool any = strcmp(player->words[6], "any") == 0;
+    return (struct engine_terms){.start_us = number(player, 2),
+                                 .end_us = number(player, 4),
+                                 .total_quantity = any ? ENGINE_UNLIMITED : number(player, 6),
+                                 .paused = strcmp(player->words[7], "paused") == 0};
+}
+
+static void play_add(const struct player *player) {
+    struct engine_terms terms = terms_of(player);
+    tell_status(player, engine_coupon_add(player->engine, number(player, 1), &terms));
+}
+
+static void play_change(const struct player *player) {
+    struct engine_terms terms = terms_of(player);
+    tell_status(player, engine_coupon_change(player->engine, number(player, 1), &terms));
+}
+
+static void play_issued(const struct player *player) {
+    fprintf(player->trace, "%u, %zu pending", engine_issued(player->engine, number(player, 1)),
+            engine_pending(player->engine));
+}
+
+static void play_remove(const struct player *player) {
+    engine_coupon_remove(player->engine, number(player, 1));
+    fprintf(player->trace, "done");
+}
+
+static void play_commit(const struct player *player) {
+    engine_commit(player->engine);
+    fprintf(player->trace, "done");
+}
+
+static void play_abort(const struct player *player) {
+    engine_abort(player->engine);
+    fprintf(player->trace, "done");
+}
+
+static const struct {
+    const char *word;
+    void (*play)(const struct player *player);
+} calls[] = {{"claim", play_claim},   {"holding", play_holding}, {"restore", play_restore},
+             {"add", play_add},       {"change", play_change},   {"issued", play_issued},
+             {"remove", play_remove}, {"commit", play_commit},   {"abort", play_abort}};
+
+static void play_line(struct player *player, const char *line, size_t size) {
+    assert_in_range(size, 1, sizeof player->line - 1);
+    memcpy(player->line, line, size);
+    player->line[size] = '\0';
+    char *rest = player->line;
+    for (size_t i = 0; i < WORDS_MAX; i++) {
+        char *word = strsep(&rest, " ");
+        player->words[i] = word ? word : player->line + size;
     }
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        if (strcmp(player->words[0], calls[i].word) == 0) {
+            calls[i].play(player);
+            return;
+        }
+    }
+    fail_msg("no such call: %s", line);
 }
 
 /* Two coupons may be in memory. */
@@ -99,7 +130,7 @@ static void check_trace(const char *expected) {
         const char *arrow = strstr(line, " -> ");
         assert_non_null(arrow);
         fprintf(player.trace, "%.*s -> ", (int)(arrow - line), line);
-        play_line(&player, line);
+        play_line(&player, line, (size_t)(arrow - line));
         fprintf(player.trace, "\n");
     }
     engine_free(player.engine);
@@ -110,7 +141,7 @@ static void check_trace(const char *expected) {
 
 static void a_crowd_gets_ranks_in_the_order_it_asks(void **state) {
     (void)state;
-    check_trace("add 1 10..20 of 3 -> ok\n"
+    check_trace("add 1 10 to 20 of 3 -> ok\n"
                 "claim 1 ann at 9 -> not started before 10\n"
                 "claim 1 ann at 10 -> granted rank 1 at 10\n"
                 "claim 1 bob at 10 -> granted rank 2 at 10\n"
@@ -127,7 +158,7 @@ static void a_crowd_gets_ranks_in_the_order_it_asks(void **state) {
 
 static void an_abort_takes_all_back_as_if_never_asked(void **state) {
     (void)state;
-    check_trace("add 1 0..20 of 2 -> ok\n"
+    check_trace("add 1 0 to 20 of 2 -> ok\n"
                 "claim 1 ann at 1 -> granted rank 1 at 1\n"
                 "commit -> done\n"
                 "claim 1 bob at 2 -> granted rank 2 at 2\n"
@@ -146,10 +177,10 @@ static void an_abort_takes_all_back_as_if_never_asked(void **state) {
 
 static void coupons_do_not_touch_each_other(void **state) {
     (void)state;
-    check_trace("add 1 0..20 of 1 -> ok\n"
-                "add 2 5..9 of any -> ok\n"
-                "add 2 5..9 of any -> exists\n"
-                "add 3 5..9 of any -> full\n"
+    check_trace("add 1 0 to 20 of 1 -> ok\n"
+                "add 2 5 to 9 of any -> ok\n"
+                "add 2 5 to 9 of any -> exists\n"
+                "add 3 5 to 9 of any -> full\n"
                 "claim 1 ann at 5 -> granted rank 1 at 5\n"
                 "claim 2 ann at 5 -> granted rank 1 at 5\n"
                 "claim 2 bob at 6 -> granted rank 2 at 6\n"
@@ -163,43 +194,43 @@ static void coupons_do_not_touch_each_other(void **state) {
                 "holding 2 bob -> not-found\n"
                 "issued 2 -> 0, 0 pending\n"
                 "claim 2 bob at 8 -> no such coupon\n"
-                "add 3 5..9 of any -> ok\n"
+                "add 3 5 to 9 of any -> ok\n"
                 "claim 3 bob at 8 -> granted rank 1 at 8\n");
 }
 
 static void changed_terms_judge_the_next_claim(void **state) {
     (void)state;
-    check_trace("add 1 10..20 of 1 -> ok\n"
+    check_trace("add 1 10 to 20 of 1 -> ok\n"
                 "claim 1 ann at 10 -> granted rank 1 at 10\n"
                 "commit -> done\n"
                 "claim 1 bob at 10 -> sold out\n"
-                "change 1 10..20 of 2 paused -> ok\n"
+                "change 1 10 to 20 of 2 paused -> ok\n"
                 "claim 1 bob at 10 -> paused\n"
                 "claim 1 ann at 10 -> already issued rank 1 at 10\n"
-                "change 1 10..11 of 2 -> ok\n"
+                "change 1 10 to 11 of 2 -> ok\n"
                 "claim 1 bob at 11 -> ended\n"
-                "change 1 10..20 of 0 -> invalid\n"
+                "change 1 10 to 20 of 0 -> invalid\n"
                 "claim 1 bob at 11 -> ended\n"
-                "change 1 10..20 of any -> ok\n"
+                "change 1 10 to 20 of any -> ok\n"
                 "claim 1 bob at 11 -> granted rank 2 at 11\n"
                 "commit -> done\n"
-                "change 1 10..20 of 1 -> invalid\n"
-                "change 1 10..20 of 2 -> ok\n"
+                "change 1 10 to 20 of 1 -> invalid\n"
+                "change 1 10 to 20 of 2 -> ok\n"
                 "claim 1 cat at 11 -> sold out\n"
-                "change 7 10..20 of 2 -> not-found\n");
+                "change 7 10 to 20 of 2 -> not-found\n");
 }
 
 static void a_record_is_restored_rank_by_rank(void **state) {
     (void)state;
-    check_trace("restore 1 1 ann at 3 -> not-found\n"
-                "add 1 10..20 of 3 -> ok\n"
-                "restore 1 0 ann at 3 -> invalid\n"
-                "restore 1 2 ann at 3 -> invalid\n"
-                "restore 1 4000000001 ann at 3 -> invalid\n"
-                "restore 1 1 ann at 3 -> ok\n"
-                "restore 1 1 bob at 3 -> invalid\n"
-                "restore 1 2 ann at 4 -> exists\n"
-                "restore 1 2 bob at 99 -> ok\n"
+    check_trace("restore 1 rank 1 ann at 3 -> not-found\n"
+                "add 1 10 to 20 of 3 -> ok\n"
+                "restore 1 rank 0 ann at 3 -> invalid\n"
+                "restore 1 rank 2 ann at 3 -> invalid\n"
+                "restore 1 rank 4000000001 ann at 3 -> invalid\n"
+                "restore 1 rank 1 ann at 3 -> ok\n"
+                "restore 1 rank 1 bob at 3 -> invalid\n"
+                "restore 1 rank 2 ann at 4 -> exists\n"
+                "restore 1 rank 2 bob at 99 -> ok\n"
                 "issued 1 -> 2, 0 pending\n"
                 "holding 1 bob -> rank 2 at 99\n"
                 "abort -> done\n"
@@ -210,19 +241,19 @@ static void a_record_is_restored_rank_by_rank(void **state) {
 
 static void a_record_above_its_quantity_is_restored_and_sold_out(void **state) {
     (void)state;
-    check_trace("add 1 10..20 of 1 -> ok\n"
-                "restore 1 1 ann at 3 -> ok\n"
-                "restore 1 2 bob at 3 -> ok\n"
+    check_trace("add 1 10 to 20 of 1 -> ok\n"
+                "restore 1 rank 1 ann at 3 -> ok\n"
+                "restore 1 rank 2 bob at 3 -> ok\n"
                 "claim 1 cat at 15 -> sold out\n"
                 "claim 1 bob at 15 -> already issued rank 2 at 3\n"
-                "change 1 10..20 of 1 -> invalid\n");
+                "change 1 10 to 20 of 1 -> invalid\n");
 }
 
 static void an_empty_coupon_and_an_empty_period_grant_nothing(void **state) {
     (void)state;
-    check_trace("add 1 10..20 of 0 -> ok\n"
+    check_trace("add 1 10 to 20 of 0 -> ok\n"
                 "claim 1 ann at 10 -> sold out\n"
-                "add 2 10..10 of 5 -> ok\n"
+                "add 2 10 to 10 of 5 -> ok\n"
                 "claim 2 ann at 9 -> not started before 10\n"
                 "claim 2 ann at 10 -> ended\n");
 }

@@ -1,0 +1,73 @@
+/* What the ledger's tests share: private folders, coupons and rows to put into a ledger, a
+ * look at the bytes of a folder, and a VFS that fails when it is told to. */
+#ifndef COUPON_TESTS_LEDGER_SUPPORT_H
+#define COUPON_TESTS_LEDGER_SUPPORT_H
+
+#include "ledger/ledger.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define NOW_US INT64_C(1760000000000000)
+
+/* ---- folders ---- */
+
+/* A new folder that only this test uses; freed and removed by folder_remove. */
+char *folder_new(void);
+void folder_remove(char *folder);
+void folder_copy(const char *from, const char *to);
+/* DIRECTORY/NAME, in one of four static rooms. */
+const char *path_of(const char *folder, const char *name);
+/* Names, sizes and bytes of all files: equal when nothing changed. The caller's to free. */
+struct buffer folder_bytes(const char *folder);
+void assert_folder_is(const char *folder, struct buffer *bytes); /* frees the bytes */
+void file_write(const char *path, const void *bytes, size_t size);
+/* Runs SQL on coupon.db with a plain connection of its own. */
+void sql_run(const char *folder, const char *text);
+
+/* ---- ledgers ---- */
+
+struct ledger *open_ledger(const char *folder, const char *vfs);
+struct ledger *open_existing(const char *folder);
+/* The status of an open that is to fail; its complaint must not be empty. */
+int open_status(const char *folder, bool existing_only, struct complaint *complaint);
+void close_ledger(struct ledger *ledger);
+
+struct coupon_record coupon_example(int64_t total_quantity);
+uint64_t add_coupon(struct ledger *ledger, int64_t total_quantity);
+/* Appends ranks first … first+count-1 of the coupon: users "u<rank>", dates NOW_US + rank;
+ * odd ranks have the request key "k<rank>". */
+int append_ranks(struct ledger *ledger, uint64_t coupon_id, uint32_t first, uint32_t count,
+                 struct complaint *complaint);
+/* Visits and asserts that the coupon has exactly the ranks 1 … count as append_ranks made
+ * them, and that issued_quantity says so. */
+void assert_ranks(struct ledger *ledger, uint64_t coupon_id, uint32_t count);
+/* issued_quantity of the coupon, after assert_ranks on it. */
+uint32_t ranks_of(struct ledger *ledger, uint64_t coupon_id);
+
+/* ---- faults ---- */
+
+enum fault_call { FAULT_NONE, FAULT_WRITE, FAULT_SYNC, FAULT_TRUNCATE };
+
+/* What the VFS named FAULT_VFS does; set by the test between calls. */
+struct faults {
+    enum fault_call call;        /* which call fails */
+    int countdown;               /* the n-th from now on; 0: none */
+    bool stays;                  /* and every one after it */
+    int result;                  /* with this code */
+    bool half_done;              /* a failing write has written half of its bytes, else all */
+    bool skip_sync;              /* leave real syncs out, for speed */
+    bool no_powersafe_overwrite; /* as a VFS that does not promise it */
+    int failed;                  /* how often it failed */
+    int wal_syncs;               /* successful syncs of a -wal file */
+    int wal_writes;
+};
+extern struct faults faults;
+#define FAULT_VFS "faults"
+void faults_register(void);
+void faults_arm(enum fault_call call, int countdown, int result, bool stays);
+void faults_clear(void);
+
+#endif
