@@ -157,7 +157,8 @@ static const struct field *find_field(const char *name, bool in_create) {
 }
 
 /* Reads the members of `object` into the coupon; *ret_seen has a bit for each place in the
- * table that was there. */
+ * table that was there. A wrong form anywhere is told before an impossible value, so a fault
+ * in a value waits in *ret_fault (then its detail is not NULL) until all were read. */
 static int read_members(json_t *object, bool in_create, struct coupon_record *ret_coupon,
                         unsigned *ret_seen, struct fault *ret_fault) {
     const char *name;
@@ -167,17 +168,25 @@ static int read_members(json_t *object, bool in_create, struct coupon_record *re
         if (!field) {
             return malformed(ret_fault, NULL, "The body has a field that this call does not take.");
         }
+        struct fault fault = {0};
         struct target target = {
             .name = field->name,
             .value = (char *)ret_coupon + field->offset,
             .min = field->min,
             .max = field->max,
-            .fault = ret_fault,
+            .fault = &fault,
         };
-        if (field->read(value, &target)) {
+        *ret_seen |= 1U << (unsigned)(field - fields);
+        if (field->read(value, &target) == STATUS_OK) {
+            continue;
+        }
+        bool first = ret_fault->detail == NULL;
+        if (first || fault.problem == PROBLEM_MALFORMED_REQUEST) {
+            *ret_fault = fault;
+        }
+        if (fault.problem == PROBLEM_MALFORMED_REQUEST) {
             return STATUS_INVALID;
         }
-        *ret_seen |= 1U << (unsigned)(field - fields);
     }
     return STATUS_OK;
 }
@@ -186,6 +195,7 @@ static int read_body(struct slice body, bool in_create, struct coupon_record *re
                      unsigned *ret_seen, struct fault *ret_fault) {
     *ret_seen = 0;
     *ret_coupon = (struct coupon_record){0};
+    *ret_fault = (struct fault){0};
     json_t *object = json_loadb(body.bytes, body.size, JSON_REJECT_DUPLICATES, NULL);
     int status =
         json_is_object(object)
@@ -206,6 +216,9 @@ int coupon_body_create(struct slice body, struct coupon_record *ret_coupon,
             return malformed(ret_fault, fields[i].name, "A required field is missing.");
         }
     }
+    if (ret_fault->detail) {
+        return STATUS_INVALID;
+    }
     if (ret_coupon->issue_start_us >= ret_coupon->issue_end_us) {
         return invalid(ret_fault, "issueEnd", "issueStart must be before issueEnd.");
     }
@@ -221,6 +234,9 @@ int coupon_body_patch(struct slice body, struct coupon_record *ret_coupon, unsig
     *ret_patch_set = 0;
     for (size_t i = 0; i < COUNT_OF(fields); i++) {
         *ret_patch_set |= seen & 1U << i ? fields[i].patch_bit : 0;
+    }
+    if (ret_fault->detail) {
+        return STATUS_INVALID;
     }
     return *ret_patch_set ? STATUS_OK
                           : malformed(ret_fault, NULL, "The body names nothing to change.");

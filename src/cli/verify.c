@@ -34,6 +34,22 @@ struct verification {
     uint64_t issues;
 };
 
+/* What a terminal could take as an order is shown as \xNN: the file may hold anything. C1
+ * control characters are two bytes of UTF-8, 0xC2 and 0x80 to 0x9F. */
+static void append_shown(struct buffer *shown, struct slice text) {
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned char c = (unsigned char)text.bytes[i];
+        unsigned char next = i + 1 < text.size ? (unsigned char)text.bytes[i + 1] : 0;
+        bool control = c < 0x20 || c == 0x7f || (c == 0xc2 && next >= 0x80 && next <= 0x9f);
+        if (control) {
+            buffer_format(shown, "\\x%02x", c);
+        } else {
+            buffer_append(shown, &c, 1);
+        }
+    }
+    buffer_append(shown, "", 1);
+}
+
 static void PRINTF_LIKE(4, 5) violation(struct verification *verification, const char *invariant,
                                         uint32_t rank, const char *format, ...) {
     verification->violations++;
@@ -89,9 +105,12 @@ static void finish_coupon(struct verification *verification) {
                       total);
         }
     }
+    struct buffer title = {0};
+    append_shown(&title, slice_of(coupon->title));
     printf("%16llu %10u %10s %9zu %10llu  %s\n", (unsigned long long)coupon->id,
            verification->row_count, total, verification->revision_count,
-           (unsigned long long)verification->coupon_violations, coupon->title);
+           (unsigned long long)verification->coupon_violations, title.failed ? "" : title.bytes);
+    buffer_done(&title);
     engine_coupon_remove(verification->holders, coupon->id);
 }
 
@@ -185,8 +204,11 @@ static int check_holder(struct verification *verification, const struct issue_ro
     int64_t former_rank = 0;
     if (engine_holding(verification->holders, verification->coupon.id, user, &place,
                        &former_rank) == STATUS_OK) {
-        violation(verification, "I2", issue->reference.rank, "user %.*s holds rank %lld already",
-                  (int)issue->user_id.size, issue->user_id.bytes, (long long)former_rank);
+        struct buffer shown = {0};
+        append_shown(&shown, issue->user_id);
+        violation(verification, "I2", issue->reference.rank, "user %s holds rank %lld already",
+                  shown.failed ? "" : shown.bytes, (long long)former_rank);
+        buffer_done(&shown);
     }
     return STATUS_OK;
 }

@@ -207,8 +207,8 @@ enum http_parse http_chunked_decode(struct http_chunked *decoder, struct slice i
         result = count_line(&step);
         if (result == HTTP_PARSE_MORE) {
             result = take_byte(&step, (unsigned char)input.bytes[taken]);
-            taken++;
         }
+        taken++;
     }
     *ret_taken = taken;
     if (result != HTTP_PARSE_MORE && result != HTTP_PARSE_DONE && ret_why != NULL) {

@@ -34,7 +34,9 @@
  */
 #include "http/internal.h"
 
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 struct write {
@@ -282,6 +284,18 @@ static void connection_finish(struct connection *connection) {
     regulate(connection);
 }
 
+/* Bytes written that the client has not taken: those libuv holds and those the kernel does,
+ * which asks for more only when a good part of its own buffer is free. */
+static size_t unread_size(struct connection *connection) {
+    uv_os_fd_t socket = -1;
+    int held = 0;
+    if (uv_fileno((uv_handle_t *)&connection->tcp, &socket) != 0 ||
+        ioctl(socket, SIOCOUTQ, &held) != 0) {
+        held = 0;
+    }
+    return uv_stream_get_write_queue_size(stream_of(connection)) + (size_t)held;
+}
+
 /* No exchange is under way and the last reply was handed to flush. */
 static void connection_answered(struct connection *connection) {
     if (connection->phase == PHASE_CLOSED) {
@@ -289,8 +303,9 @@ static void connection_answered(struct connection *connection) {
     }
     assert(!connection->exchange_open);
     if (connection->write_count > 0) {
+        uv_update_time(&connection->loop->uv); /* a reply this large took its time to make */
         connection_enter(connection, PHASE_WRITING);
-        connection->progress = uv_stream_get_write_queue_size(stream_of(connection));
+        connection->progress = unread_size(connection);
     } else if (connection->close_after) {
         connection_finish(connection);
     } else if (connection->eof && connection->input.size == 0) {
@@ -432,6 +447,16 @@ void connection_resume(struct connection *connection) {
     }
 }
 
+static void expire_writing(struct connection *connection) {
+    size_t unread = unread_size(connection);
+    if (unread == connection->progress) {
+        connection_abort(connection);
+        return;
+    }
+    connection_enter(connection, PHASE_WRITING); /* slow, but it reads */
+    connection->progress = unread;
+}
+
 void connection_expire(struct connection *connection) {
     switch (connection->phase) {
     case PHASE_IDLE:
@@ -444,16 +469,9 @@ void connection_expire(struct connection *connection) {
     case PHASE_BODY:
         refuse_now(connection, HTTP_REFUSED_TIMEOUT, "The body took too long to arrive.");
         return;
-    case PHASE_WRITING: {
-        size_t unsent = uv_stream_get_write_queue_size(stream_of(connection));
-        if (unsent == connection->progress) {
-            connection_abort(connection);
-            return;
-        }
-        connection_enter(connection, PHASE_WRITING); /* slow, but it reads */
-        connection->progress = unsent;
+    case PHASE_WRITING:
+        expire_writing(connection);
         return;
-    }
     case PHASE_EXCHANGE:
     case PHASE_CLOSED:
     case PHASE_COUNT:

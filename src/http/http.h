@@ -67,7 +67,8 @@ enum http_parse {
  * Content-Lengths, Content-Length with Transfer-Encoding, any Transfer-Encoding but a
  * single "chunked", Transfer-Encoding in 1.0. TOO_LARGE past HTTP_HEAD_MAX bytes or
  * HTTP_FIELDS_MAX fields. *ret_why, when it is not NULL and the result is a refusal, is a
- * constant sentence for the client. *ret_head is complete on DONE only. */
+ * constant sentence for the client. *ret_head is complete on DONE only. One empty line
+ * before the request line is skipped and counts into ret_head->size. */
 enum http_parse http_parse_head(struct slice bytes, struct http_head *ret_head,
                                 const char **ret_why);
 
@@ -75,7 +76,7 @@ enum http_parse http_parse_head(struct slice bytes, struct http_head *ret_head,
  * how often it occurs. `name` in any case. */
 struct slice http_head_field(const struct http_head *head, const char *name, size_t *ret_count);
 
-/* The value of a query parameter, percent-decoded into `room`. STATUS_NOT_FOUND,
+/* The value of a query parameter, percent-decoded ('+' stays) into `room`. STATUS_NOT_FOUND,
  * STATUS_INVALID (bad escape, given twice), STATUS_FULL (longer than the room). */
 int MUST_CHECK http_query_value(struct slice query, const char *name, char *room, size_t room_size,
                                 struct slice *ret_value);
@@ -139,7 +140,9 @@ struct http_handler {
      * now or later. */
     void (*request)(void *loop_context, struct http_exchange *exchange,
                     const struct http_head *head, struct slice body);
-    /* Must call http_reply before it returns. `why` is a sentence for the client. */
+    /* Must call http_reply before it returns. `why` is a sentence for the client. The
+     * exchange is a new one, or the one that head() took when its body breaks off (too
+     * slow, too large, malformed, client gone): then its room is as head() left it. */
     void (*refused)(void *loop_context, struct http_exchange *exchange, enum http_refusal refusal,
                     const char *why);
     /* After all input of one turn of the loop was handed over: send off what gathered. */
@@ -154,7 +157,7 @@ void *http_exchange_room(struct http_exchange *exchange);
  * sent before it returns. HEAD gets the same head without the body. Adds Date,
  * Content-Length, and Connection where needed. */
 void http_reply(struct http_exchange *exchange, const struct http_response *response);
-/* Makes the loop call handler.woken soon. Any thread. */
+/* Makes the loop call handler.woken soon. Any thread, until http_server_free. */
 void http_loop_wake(struct http_loop *loop);
 
 struct http_options {
@@ -179,7 +182,8 @@ uint16_t http_server_port(const struct http_server *server);
 
 /* Drains: takes what already waits in the backlog, then no new connections; idle ones
  * close, requests under way are answered with Connection: close; after `deadline_us` the
- * rest is cut. Returns when every loop's thread has ended. Not from a loop's thread. */
+ * rest is cut. Returns when every loop's thread has ended, which is after http_reply to
+ * every exchange: the handler must not keep one for ever. Once; not from a loop's thread. */
 void http_server_stop(struct http_server *server, int64_t deadline_us);
 void http_server_free(struct http_server *server); /* stopped before; takes NULL */
 

@@ -86,7 +86,7 @@ struct connection {
     size_t head_size; /* in BODY: of the head at the input's start */
     uint64_t content_length;
     uint64_t body_max;
-    size_t progress;      /* WRITING: bytes unsent at the last look; LINGER: bytes dropped */
+    size_t progress;      /* WRITING: bytes unread at the last look; LINGER: bytes dropped */
     unsigned write_count; /* writes libuv has still to finish */
     enum phase phase;
     enum seat seat;
@@ -104,6 +104,8 @@ struct connection {
     bool head_only;                /* the method is HEAD */
     struct http_exchange exchange; /* last: the handler's room follows */
 };
+
+_Static_assert(sizeof(struct connection) < 768, "an idle connection is to stay small");
 
 /* connection.c */
 void connection_accept(struct http_loop *loop);
@@ -144,8 +146,9 @@ struct http_loop {
     enum loop_duty duty;
     int drain_turns;
     uint64_t drain_due_ms;
-    bool handed_over; /* requests went to the handler since turn_end */
-    bool accept_owed; /* a connection could not be taken for want of memory */
+    uint64_t polled_ms; /* when the last poll returned */
+    bool handed_over;   /* requests went to the handler since turn_end */
+    bool accept_owed;   /* a connection could not be taken for want of memory */
     struct connection *ready_first;
     struct link phases[PHASE_COUNT];
     uint64_t timeout_ms[PHASE_COUNT]; /* 0: the phase has no deadline */

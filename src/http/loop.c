@@ -110,6 +110,7 @@ static void drain_turn(struct http_loop *loop) {
 
 static void on_check(uv_check_t *check) {
     struct http_loop *loop = check->data;
+    loop->polled_ms = uv_now(&loop->uv);
     const struct http_handler *handler = &loop->server->handler;
     for (;;) {
         resume_ready(loop); /* may hand over requests, as turn_end may make others ready */
@@ -146,10 +147,11 @@ static void on_connection(uv_stream_t *listener, int status) {
 
 /* ---- deadlines ------------------------------------------------------------------------ */
 
+/* Judged by the time of the last poll, not by now: what arrived while a long turn kept the
+ * loop from reading is not late. */
 static void expire_phase(struct http_loop *loop, enum phase phase) {
-    uint64_t now_ms = uv_now(&loop->uv);
     struct link *list = &loop->phases[phase];
-    while (!link_alone(list) && connection_of(list->next)->due_ms <= now_ms) {
+    while (!link_alone(list) && connection_of(list->next)->due_ms <= loop->polled_ms) {
         connection_expire(connection_of(list->next));
     }
 }

@@ -21,6 +21,20 @@ static size_t bucket_of(const struct board *board, uint64_t coupon_id) {
     return (size_t)((coupon_id * UINT64_C(0x9E3779B97F4A7C15)) >> 32) & board->mask;
 }
 
+/* A waiting writer goes before new readers: it holds up every claim meanwhile, and a crowd
+ * of readers could else keep it out for as long as they overlap. */
+static int lock_init(pthread_rwlock_t *lock) {
+    pthread_rwlockattr_t attributes;
+    if (pthread_rwlockattr_init(&attributes)) {
+        return STATUS_NO_MEMORY;
+    }
+    int failed =
+        pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) ||
+        pthread_rwlock_init(lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+    return failed ? STATUS_NO_MEMORY : STATUS_OK;
+}
+
 int board_new(size_t coupons_max, struct board **ret_board) {
     size_t buckets = 1;
     while (buckets < coupons_max) {
@@ -28,7 +42,7 @@ int board_new(size_t coupons_max, struct board **ret_board) {
     }
     struct board *board = calloc(1, sizeof(*board) + buckets * sizeof(board->buckets[0]));
     pthread_rwlock_t *lock = malloc(sizeof(*lock));
-    if (!board || !lock || pthread_rwlock_init(lock, NULL)) {
+    if (!board || !lock || lock_init(lock)) {
         free(board);
         free(lock);
         return STATUS_NO_MEMORY;

@@ -7,13 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A quantity above all ranks, which a record made elsewhere may have, is as good as none. */
+static uint32_t engine_quantity(int64_t total_quantity) {
+    bool bounded = total_quantity != COUPON_UNLIMITED && total_quantity <= COUPON_QUANTITY_MAX;
+    return bounded ? (uint32_t)total_quantity : ENGINE_UNLIMITED;
+}
+
 struct engine_terms core_terms(const struct coupon_record *coupon) {
     return (struct engine_terms){
         .start_us = coupon->issue_start_us,
         .end_us = coupon->issue_end_us,
-        .total_quantity = coupon->total_quantity == COUPON_UNLIMITED
-                              ? ENGINE_UNLIMITED
-                              : (uint32_t)coupon->total_quantity,
+        .total_quantity = engine_quantity(coupon->total_quantity),
         .paused = coupon->paused,
     };
 }
@@ -43,8 +47,18 @@ static int find_creation(struct core *core, struct command *command) {
     if (status == STATUS_OK) {
         command->replayed = true;
         status = ledger_coupon_read(core->ledger, coupon_id, &command->coupon);
+        return status == STATUS_NOT_FOUND ? STATUS_DAMAGED : status;
     }
     return status;
+}
+
+/* FULL is what the ledger says of a full disk, and of a largest id that is in use when it is
+ * to choose the next one. The second is no failed write. */
+static bool ids_are_used_up(struct core *core) {
+    struct coupon_record last;
+    size_t count = 0;
+    uint64_t before = (uint64_t)JSON_INTEGER_MAX - 1;
+    return ledger_coupons_read(core->ledger, before, 1, &last, &count) == STATUS_OK && count == 1;
 }
 
 static int create(struct core *core, int64_t now_us, struct command *command) {
@@ -61,6 +75,9 @@ static int create(struct core *core, int64_t now_us, struct command *command) {
     status = ledger_coupon_create(core->ledger, coupon, &command->key, &core->why);
     if (status == STATUS_EXISTS || status == STATUS_INVALID) {
         return status;
+    }
+    if (status == STATUS_FULL && coupon->id == 0 && ids_are_used_up(core)) {
+        return refuse(command, "id", "There is no id above the last coupon's: name a free one.");
     }
     if (status) {
         core_failed(core, status);

@@ -98,8 +98,7 @@ struct command {
     bool replayed;
     struct coupon_record coupon;
     struct creation_key key;
-    unsigned patch_set; /* of enum coupon_patch_bit; the values are in `coupon` */
-    bool patch_archived;
+    unsigned patch_set;          /* of enum coupon_patch_bit; the values are in `coupon` */
     const uint32_t *if_versions; /* If-Match: any of these; NULL: no condition */
     size_t if_version_count;
     struct issue_reference reference;
@@ -148,11 +147,11 @@ struct issuer_figures issuer_figures(const struct issuer *issuer);
 /* ---- the embedded issuer ---- */
 
 struct issuer_local_options {
-    const char *directory;                  /* the data folder */
-    const char *vfs;                        /* SQLite VFS; NULL: the default */
-    size_t queue_max;                       /* claims that may wait; more: STATUS_FULL */
-    size_t coupons_max;                     /* coupons not archived */
-    int64_t probe_interval_us;              /* how often writing is tried again after a failure */
+    const char *directory;     /* the data folder */
+    const char *vfs;           /* SQLite VFS; NULL: the default */
+    size_t queue_max;          /* claims that may wait; more: STATUS_FULL */
+    size_t coupons_max;        /* coupons not archived */
+    int64_t probe_interval_us; /* after a failure, how long until each new try to write */
     int64_t (*clock_source)(void *context); /* NULL: CLOCK_REALTIME */
     void *clock_context;
     struct digest_key digest_key; /* random, from the caller */
@@ -165,8 +164,9 @@ struct issuer_local_options {
 };
 void issuer_local_options_default(struct issuer_local_options *ret_options);
 
-/* Opens the ledger (STATUS_BUSY, DAMAGED, NEWER, IO at once) and starts the writer, which
- * reads the record: STARTING until it is READY, or BROKEN when the record cannot be used. */
+/* Opens the ledger (STATUS_BUSY, DAMAGED, NEWER, IO at once; INVALID: the record is over 60 s
+ * ahead of the clock) and starts the writer, which reads the record: STARTING until it is
+ * READY, or BROKEN when the record cannot be used. */
 int MUST_CHECK issuer_local_start(const struct issuer_local_options *options,
                                   struct issuer **ret_issuer, struct complaint *complaint);
 

@@ -24,14 +24,27 @@ struct local {
 
 /* ---- the writer's thread ---- */
 
-static void publish(struct local *local) {
+/* Tells a change of state. The first try to write again is an interval away too: a small
+ * write may work where the claims' larger one just failed, and the state would change to and
+ * fro with every step. */
+static void publish_state(struct local *local) {
     enum issuer_state state = local->core->state;
+    if (atomic_exchange(&local->state, (int)state) == (int)state) {
+        return;
+    }
+    if (state == ISSUER_UNWRITABLE) {
+        local->next_probe_us = clock_monotonic_us() + local->options.probe_interval_us;
+    }
+    if (local->options.state_changed) {
+        local->options.state_changed(local->options.context, state, local->core->why.text);
+    }
+}
+
+static void publish(struct local *local) {
     struct engine_figures figures = engine_figures(local->core->engine);
     atomic_store(&local->issues, figures.issues);
     atomic_store(&local->held_back_us, local->clock.held_back_us);
-    if (atomic_exchange(&local->state, (int)state) != (int)state && local->options.state_changed) {
-        local->options.state_changed(local->options.context, state, local->core->why.text);
-    }
+    publish_state(local);
 }
 
 static void deliver(struct job_list *jobs) {

@@ -50,6 +50,10 @@ static size_t claims_in(const struct job *job) {
     return ((const struct claim_batch *)job)->count;
 }
 
+static bool fits_a_step(const struct job *job) {
+    return claims_in(job) > 0 && claims_in(job) <= CLAIM_BATCH_MAX;
+}
+
 static int push_locked(struct queue *queue, struct job *job) {
     if (queue->closed) {
         return STATUS_STOPPED;
@@ -72,6 +76,7 @@ static int push_locked(struct queue *queue, struct job *job) {
 }
 
 int queue_push(struct queue *queue, struct job *job) {
+    assert(job->kind != JOB_CLAIMS || fits_a_step(job)); /* or it would never be taken */
     pthread_mutex_lock(&queue->lock);
     int status = push_locked(queue, job);
     pthread_mutex_unlock(&queue->lock);

@@ -33,6 +33,21 @@ def scaled():
     return lambda count: max(1, int(count * SCALE))
 
 
+@pytest.hookimpl(tryfirst=True, hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.failed_call = outcome.get_result().failed
+
+
+def _show_logs(request, made):
+    """With a test that failed, what its servers said."""
+    if getattr(request.node, "failed_call", False):
+        for server in made:
+            print("--- log of the server on %s" % server.data)
+            print(server.log())
+
+
 def _servers(folder):
     made = []
 
@@ -56,10 +71,11 @@ def _end_all(made):
 
 
 @pytest.fixture
-def new_server(tmp_path):
+def new_server(tmp_path, request):
     """Makes servers (not started) that end with the test."""
     made, make = _servers(tmp_path)
     yield make
+    _show_logs(request, made)
     _end_all(made)
 
 

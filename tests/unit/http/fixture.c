@@ -128,6 +128,17 @@ static bool is_released(struct fixture *fixture) {
     return released;
 }
 
+static void nap(void) {
+    struct timespec pause = {.tv_nsec = 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static void stall(const struct fixture *fixture) {
+    for (int i = 0; i < PATIENCE_MS && !atomic_load(&fixture->stall_over); i++) {
+        nap();
+    }
+}
+
 static void on_request(void *loop_context, struct http_exchange *exchange,
                        const struct http_head *head, struct slice body) {
     struct loop_context *own = loop_context;
@@ -149,6 +160,9 @@ static void on_request(void *loop_context, struct http_exchange *exchange,
     } else if (slice_is(head->path, "/empty")) {
         answer(fixture, exchange, 204, slice_of(""), false);
     } else {
+        if (slice_is(head->path, "/stall")) {
+            stall(fixture);
+        }
         answer(fixture, exchange, 200, slice_of("now"), slice_is(head->path, "/close"));
     }
 }
@@ -237,11 +251,6 @@ void fixture_stop(struct fixture *fixture) {
     }
     http_server_free(fixture->server);
     pthread_mutex_destroy(&fixture->lock);
-}
-
-static void nap(void) {
-    struct timespec pause = {.tv_nsec = 1000000};
-    nanosleep(&pause, NULL);
 }
 
 void await_count(const atomic_uint *counter, unsigned wanted) {

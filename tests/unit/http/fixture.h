@@ -29,6 +29,7 @@
  *   /close        200 with close, within request
  *   /forbidden    403, within head
  *   /empty        204
+ *   /stall        200 "now", after keeping the loop until stall_over
  * A body above BODY_MAX bytes is too large. */
 struct fixture {
     struct http_server *server;
@@ -46,6 +47,7 @@ struct fixture {
     atomic_uint requests;
     atomic_uint refusals[HTTP_REFUSED_CROWDED + 1];
     atomic_uint turns;
+    atomic_bool stall_over;
     atomic_uint waiting; /* exchanges of /later not answered yet */
     atomic_uint replies;
     atomic_uint stopped_loops;

@@ -133,6 +133,76 @@ static void a_request_may_come_byte_by_byte(void **state) {
     close(fd);
 }
 
+/* Requests of all kinds, one after another, and what must be answered to each. */
+static const struct {
+    const char *request;
+    const char *body;
+} kinds[] = {
+    {GET("/now"), "now"},
+    {GET("/turn"), "turn"},
+    {GET("/later"), "later"},
+    {GET("/forbidden"), "forbidden"},
+    {"\r\n" GET("/now"), "now"},
+    {POST("/echo") "Content-Length: 5\r\n\r\nhello", "hello"},
+    {POST("/turn") "Content-Length: 5\r\n\r\nhello", "turn"},
+    {POST("/echo") "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3;x\r\ncde\r\n0\r\n\r\n", "abcde"},
+    {POST("/later") "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n\r\n", "later"},
+};
+
+static unsigned seed_of_test(void) {
+    const char *given = getenv("COUPON_TEST_SEED");
+    unsigned seed =
+        given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)clock_monotonic_us();
+    print_message("COUPON_TEST_SEED=%u\n", seed);
+    return seed;
+}
+
+static void answers_do_not_depend_on_how_requests_are_cut(void **state) {
+    struct fixture *fixture = *state;
+    fixture_release(fixture);
+    unsigned seed = seed_of_test();
+    for (int round = 0; round < 100; round++) {
+        int fd = client_connect(fixture);
+        struct buffer text = {0};
+        size_t order[40];
+        for (size_t i = 0; i < COUNT_OF(order); i++) {
+            order[i] = (size_t)rand_r(&seed) % COUNT_OF(kinds);
+            buffer_text(&text, kinds[order[i]].request);
+        }
+        for (size_t at = 0; at < text.size;) {
+            size_t piece = 1 + (size_t)rand_r(&seed) % (round % 2 ? 20 : 400);
+            piece = piece < text.size - at ? piece : text.size - at;
+            client_send_bytes(fd, text.bytes + at, piece);
+            at += piece;
+        }
+        for (size_t i = 0; i < COUNT_OF(order); i++) {
+            struct reply reply = client_receive(fd, false);
+            assert_string_equal(reply.body, kinds[order[i]].body);
+            reply_done(&reply);
+        }
+        buffer_done(&text);
+        close(fd);
+    }
+}
+
+static void a_reply_to_another_connection_does_not_mix_with_ones_own(void **state) {
+    struct fixture *fixture = *state;
+    int first = client_connect(fixture);
+    client_send(first, GET("/later"));
+    await_count(&fixture->waiting, 1);
+    pthread_mutex_lock(&fixture->lock);
+    fixture->released = true; /* nobody is woken: the next request answers both */
+    pthread_mutex_unlock(&fixture->lock);
+    int second = client_connect(fixture);
+    client_send(second, GET("/now") GET("/later") GET("/now"));
+    client_expect(first, 200, "later");
+    client_expect(second, 200, "now");
+    client_expect(second, 200, "later");
+    client_expect(second, 200, "now");
+    close(first);
+    close(second);
+}
+
 static void a_body_may_come_after_its_head(void **state) {
     struct fixture *fixture = *state;
     int fd = client_connect(fixture);
@@ -453,6 +523,8 @@ int main(void) {
         SERVED(pipelined_replies_larger_than_the_kernel_takes_arrive),
         SERVED(replies_given_in_turn_end_let_pipelined_requests_pass),
         SERVED(a_request_may_come_byte_by_byte),
+        SERVED(answers_do_not_depend_on_how_requests_are_cut),
+        SERVED(a_reply_to_another_connection_does_not_mix_with_ones_own),
         SERVED(a_body_may_come_after_its_head),
         SERVED(a_chunked_body_is_decoded),
         SERVED(a_chunked_body_may_come_after_its_head),

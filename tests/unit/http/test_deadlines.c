@@ -117,6 +117,25 @@ static void a_request_that_is_being_answered_has_no_deadline(void **state) {
     fixture_stop(&fixture);
 }
 
+static void what_arrived_while_the_loop_was_busy_is_not_late(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    fixture.options.head_deadline_us = MS(50);
+    start(&fixture);
+    int fd = client_connect(&fixture);
+    client_send(fd, GET("/stall") "GET /now HTTP/1.1\r\nHo");
+    await_count(&fixture.requests, 1);
+    client_send(fd, "st: a\r\n\r\n");
+    struct pollfd nothing = {.fd = -1};
+    poll(&nothing, 1, 150); /* well past the deadline */
+    atomic_store(&fixture.stall_over, true);
+    client_expect(fd, 200, "now");
+    client_expect(fd, 200, "now");
+    close(fd);
+    fixture_stop(&fixture);
+}
+
 static void a_client_that_does_not_read_is_cut(void **state) {
     (void)state;
     struct fixture fixture;
@@ -285,6 +304,7 @@ int main(void) {
         cmocka_unit_test(a_trickling_body_is_refused),
         cmocka_unit_test(a_late_head_after_a_request_is_refused_from_its_own_start),
         cmocka_unit_test(a_request_that_is_being_answered_has_no_deadline),
+        cmocka_unit_test(what_arrived_while_the_loop_was_busy_is_not_late),
         cmocka_unit_test(a_client_that_does_not_read_is_cut),
         cmocka_unit_test(a_client_that_reads_slowly_is_not_cut),
         cmocka_unit_test(a_lingering_connection_is_closed_in_the_end),

@@ -103,8 +103,7 @@ static int test_append(struct ledger *ledger, const struct issue_row *issues, si
 
 static int test_coupon_create(struct ledger *ledger, struct coupon_record *coupon,
                               const struct creation_key *key, struct complaint *complaint) {
-    DELEGATE(OPERATION_CREATE, complaint,
-             ledger_coupon_create(test->real, coupon, key, complaint));
+    DELEGATE(OPERATION_CREATE, complaint, ledger_coupon_create(test->real, coupon, key, complaint));
 }
 
 static int test_creation_read(struct ledger *ledger, const struct creation_key *key,
@@ -284,7 +283,7 @@ const char *verdict_name(enum verdict verdict) {
 
 const char *state_name(enum issuer_state state) {
     static const char *const names[] = {
-        [ISSUER_STARTING] = "starting", [ISSUER_READY] = "ready",
+        [ISSUER_STARTING] = "starting",     [ISSUER_READY] = "ready",
         [ISSUER_UNWRITABLE] = "unwritable", [ISSUER_BROKEN] = "broken",
         [ISSUER_STOPPING] = "stopping",
     };

@@ -44,10 +44,10 @@ struct test_ledger {
     struct ledger ledger; /* first */
     struct ledger *real;
     struct {
-        int status;        /* what it fails with … */
-        uint32_t times;    /* … and how often; FOR_EVER */
+        int status;             /* what it fails with … */
+        uint32_t times;         /* … and how often; FOR_EVER */
         bool done_all_the_same; /* the real call is made first, then said to have failed */
-        uint32_t calls;    /* of all, failed ones included */
+        uint32_t calls;         /* of all, failed ones included */
     } operations[OPERATION_COUNT];
     /* of the newest append, whatever became of it */
     size_t row_count;
