@@ -25,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build" / "test-logs"
-PYTEST = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-rs"]
+PYTEST = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-rs", "--durations=15"]
 PART_SECONDS_MAX = 1200
 FUZZ_SECONDS = 20
 TAIL_LINES = 60
@@ -140,11 +140,12 @@ def read_tap(output):
 
 def run_tap(command, log_path, name, **how):
     """A program that writes TAP. One that ends badly or early has failed once more."""
-    begin = log_path.stat().st_size if log_path.exists() else 0
+    begin, start = log_path.stat().st_size if log_path.exists() else 0, time.monotonic()
     with open(log_path, "ab") as log:
         log.write(f"==== {name}\n".encode())
         log.flush()
         code = PROCESSES.run(command, log, **how)
+        log.write(f"==== {name} ended with {code} after {time.monotonic() - start:.1f} s\n".encode())
     with open(log_path, "rb") as log:
         log.seek(begin)
         outcome, planned = read_tap(log.read().decode(errors="replace"))

@@ -200,5 +200,5 @@ void handle_ready(struct call *call, const struct http_head *head, struct slice 
         problem_reply_status(call, STATUS_STOPPED);
         return;
     }
-    assert(!"a state");
+    assert(false && "a state");
 }

@@ -132,6 +132,10 @@ void input_if_match(const struct http_head *head, uint32_t ret_versions[static I
 /* userId into the call and, when `with_coupon`, couponId into call->reference. */
 int MUST_CHECK claim_body_read(struct call *call, struct slice body, bool with_coupon,
                                struct fault *ret_fault);
+/* The same by jansson alone: what claim_body_read does with a body that has not the plain
+ * form, and what the test of that form compares it with. */
+int MUST_CHECK claim_body_read_any(struct call *call, struct slice body, bool with_coupon,
+                                   struct fault *ret_fault);
 int MUST_CHECK coupon_body_create(struct slice body, struct coupon_record *ret_coupon,
                                   struct fault *ret_fault);
 int MUST_CHECK coupon_body_patch(struct slice body, struct coupon_record *ret_coupon,

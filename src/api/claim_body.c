@@ -162,14 +162,14 @@ static int read_object(json_t *object, bool with_coupon, struct digits rooms[sta
 
 static int use_members(struct call *call, const struct claim_members *members, bool with_coupon,
                        struct fault *ret_fault) {
+    if (!with_coupon && members->coupon_id.present) {
+        return malformed(ret_fault, NULL, "The body has a field that this call does not take.");
+    }
     if (!members->user_id.present) {
         return malformed(ret_fault, "userId", "userId is missing.");
     }
     if (!with_coupon) {
-        return members->coupon_id.present
-                   ? malformed(ret_fault, NULL,
-                               "The body has a field that this call does not take.")
-                   : input_user_id(call, members->user_id.text, ret_fault);
+        return input_user_id(call, members->user_id.text, ret_fault);
     }
     if (!members->coupon_id.present) {
         return malformed(ret_fault, "couponId", "couponId is missing.");
@@ -188,13 +188,10 @@ static int use_members(struct call *call, const struct claim_members *members, b
     return input_user_id(call, members->user_id.text, ret_fault);
 }
 
-int claim_body_read(struct call *call, struct slice body, bool with_coupon,
-                    struct fault *ret_fault) {
+int claim_body_read_any(struct call *call, struct slice body, bool with_coupon,
+                        struct fault *ret_fault) {
     struct claim_members members;
     struct digits rooms[2];
-    if (read_plain(body, &members)) {
-        return use_members(call, &members, with_coupon, ret_fault);
-    }
     json_t *object = json_loadb(body.bytes, body.size, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(object)) {
         json_decref(object);
@@ -206,4 +203,11 @@ int claim_body_read(struct call *call, struct slice body, bool with_coupon,
     }
     json_decref(object);
     return status;
+}
+
+int claim_body_read(struct call *call, struct slice body, bool with_coupon,
+                    struct fault *ret_fault) {
+    struct claim_members members;
+    return read_plain(body, &members) ? use_members(call, &members, with_coupon, ret_fault)
+                                      : claim_body_read_any(call, body, with_coupon, ret_fault);
 }

@@ -201,7 +201,7 @@ static void answer_claim(struct call *call, const struct claim *claim) {
         problem_reply(call, PROBLEM_STARTING, "The server is reading its record.");
         return;
     }
-    assert(!"a verdict");
+    assert(false && "a verdict");
 }
 
 void claims_answer(struct api_loop *loop, struct job *job) {

@@ -72,16 +72,19 @@ int input_query_only(struct slice query, const char *const *names, struct fault 
     return STATUS_OK;
 }
 
+static bool separates_tags(char c) {
+    return c == ',' || c == ' ' || c == '\t';
+}
+
 /* One entity tag (RFC 9110, 8.8.3) from the front of *text; an empty slice when there is
  * none. A weak one comes with its W/ and so is equal to no version. */
 static struct slice take_tag(struct slice *text) {
     size_t start = 0;
-    while (start < text->size &&
-           (text->bytes[start] == ' ' || text->bytes[start] == '\t' || text->bytes[start] == ',')) {
+    while (start < text->size && separates_tags(text->bytes[start])) {
         start++;
     }
     size_t end = start;
-    while (end < text->size && text->bytes[end] != ',' && text->bytes[end] != ' ') {
+    while (end < text->size && !separates_tags(text->bytes[end])) {
         end++;
     }
     struct slice tag = {text->bytes + start, end - start};
@@ -90,21 +93,30 @@ static struct slice take_tag(struct slice *text) {
     return tag;
 }
 
+static void read_tags(struct slice value, uint32_t versions[static IF_MATCH_MAX], size_t *count) {
+    while (*count < IF_MATCH_MAX) {
+        uint64_t version = 0;
+        struct slice tag = take_tag(&value);
+        if (tag.size == 0) {
+            return;
+        }
+        if (tag.size > 2 && tag.bytes[0] == '"' && tag.bytes[tag.size - 1] == '"' &&
+            slice_to_u64((struct slice){tag.bytes + 1, tag.size - 2}, UINT32_MAX, &version) == 0) {
+            versions[(*count)++] = (uint32_t)version;
+        }
+    }
+}
+
+/* A list may come on several lines (RFC 9110, 5.3). */
 void input_if_match(const struct http_head *head, uint32_t ret_versions[static IF_MATCH_MAX],
                     size_t *ret_count, bool *ret_any) {
     size_t lines = 0;
     struct slice value = http_head_field(head, "if-match", &lines);
     *ret_count = 0;
     *ret_any = lines == 0 || (lines == 1 && slice_is(value, "*"));
-    while (!*ret_any && *ret_count < IF_MATCH_MAX) {
-        struct slice tag = take_tag(&value);
-        if (tag.size == 0) {
-            return;
-        }
-        uint64_t version = 0;
-        if (tag.size > 2 && tag.bytes[0] == '"' && tag.bytes[tag.size - 1] == '"' &&
-            slice_to_u64((struct slice){tag.bytes + 1, tag.size - 2}, UINT32_MAX, &version) == 0) {
-            ret_versions[(*ret_count)++] = (uint32_t)version;
+    for (size_t i = 0; !*ret_any && i < head->field_count; i++) {
+        if (slice_is_nocase(head->fields[i].name, "if-match")) {
+            read_tags(head->fields[i].value, ret_versions, ret_count);
         }
     }
 }

@@ -259,7 +259,7 @@ static int perform(struct core *core, int64_t now_us, struct command *command) {
     case JOB_CLAIMS:
         break;
     }
-    assert(!"a command");
+    assert(false && "a command");
     abort();
 }
 

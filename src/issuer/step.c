@@ -70,7 +70,7 @@ static enum verdict verdict_of(enum engine_verdict decided) {
     case ENGINE_GRANTED:
         return VERDICT_ISSUED;
     }
-    assert(!"a verdict");
+    assert(false && "a verdict");
     abort();
 }
 

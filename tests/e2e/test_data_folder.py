@@ -9,6 +9,7 @@ import stat
 import pytest
 
 from support import check, record
+from support.crowd import Load
 from support.server import Server, logfmt, verify
 
 
@@ -85,8 +86,8 @@ def good(tmp_path_factory):
     try:
         with server.admin() as admin:
             coupon = check.new_coupon(admin, total=None)["id"]
-            for user in range(2000):
-                check.issued(admin.claim(coupon, "a-user-with-a-rather-long-name-%d" % user))
+        asks = [(coupon, "a-user-with-a-rather-long-name-%d" % i, None) for i in range(2000)]
+        assert len(Load(server.address, asks, 16).start().join().won()) == 2000
         server.stop()
     finally:
         server.end()

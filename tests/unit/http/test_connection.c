@@ -153,7 +153,7 @@ static unsigned seed_of_test(void) {
     const char *given = getenv("COUPON_TEST_SEED");
     unsigned seed =
         given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)clock_monotonic_us();
-    print_message("COUPON_TEST_SEED=%u\n", seed);
+    print_message("# COUPON_TEST_SEED=%u\n", seed);
     return seed;
 }
 
