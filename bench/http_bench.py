@@ -214,7 +214,8 @@ def fitting_body(options, folder, status, size):
     """A body that makes nginx's whole reply `size` bytes long."""
     length = 100
     for attempt in range(3):
-        with nginx(options, folder / f"fit-{status}-{attempt}", {"fit": (status, "x" * length)}) as one:
+        fit = {"fit": (status, "x" * length)}
+        with nginx(options, folder / f"fit-{status}-{attempt}", fit) as one:
             total = len(exchange(one.ports["fit"], "/", "someone"))
         if total == size:
             return "x" * length

@@ -7,8 +7,8 @@
 static const char *const level_names[] = {"info", "warn", "error"};
 
 static bool is_plain(const char *text) {
-    for (const char *c = text; *c; c++) {
-        if (*c <= ' ' || *c == '"' || *c == '=' || *c == '\\' || *c == 0x7f) {
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c <= ' ' || *c >= 0x7f || *c == '"' || *c == '=' || *c == '\\') {
             return false;
         }
     }

@@ -79,6 +79,14 @@ static int load_coupon(void *context, const struct coupon_record *coupon) {
     if (status) {
         return status;
     }
+    if (coupon->total_quantity != COUPON_UNLIMITED &&
+        coupon->issued_quantity > coupon->total_quantity) {
+        return complain(&core->why, STATUS_DAMAGED,
+                        "the record is damaged: coupon %llu has %u issues of %lld; "
+                        "run coupon verify",
+                        (unsigned long long)coupon->id, coupon->issued_quantity,
+                        (long long)coupon->total_quantity);
+    }
     struct engine_terms terms = core_terms(coupon);
     status = engine_coupon_add(core->engine, coupon->id, &terms);
     if (status == STATUS_OK) {

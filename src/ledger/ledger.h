@@ -10,6 +10,7 @@
  *       rolled back, the ledger can be used again (the "known failure" of I8);
  *   STATUS_AMBIGUOUS   fsync failed, or the rollback did: nobody knows what is durable.
  *       Every later call returns STATUS_AMBIGUOUS too; close, open anew, read again.
+ * Writing to a ledger that was opened with existing_only is a programmer's mistake.
  */
 #ifndef COUPON_LEDGER_H
 #define COUPON_LEDGER_H
@@ -115,7 +116,10 @@ struct ledger_sqlite_options {
                               in the folder is changed, not even by recovery or closing */
 };
 
-/* Opens DIRECTORY/coupon.db and holds DIRECTORY/coupon.lock until closed. Recovers what a
+/* The VFS must keep its files under their names in the file system: the folder, the lock and
+ * the renaming of a new ledger's file are the operating system's.
+ *
+ * Opens DIRECTORY/coupon.db and holds DIRECTORY/coupon.lock until closed. Recovers what a
  * crash left in the WAL and, before it returns, makes that durable in the main file.
  * STATUS_BUSY another process holds the folder, STATUS_DAMAGED, STATUS_NEWER,
  * STATUS_NOT_FOUND, STATUS_IO, STATUS_NO_MEMORY; the complaint says what to do. */
@@ -131,16 +135,19 @@ int ledger_close(struct ledger *ledger, struct complaint *complaint);
 /* The latest moment the record tells of: issues, creations, changes. 0 when empty. */
 int MUST_CHECK ledger_latest_us(struct ledger *ledger, int64_t *ret_latest_us);
 
-/* One transaction: all issues, in the order given (a coupon's by rank), and the coupons'
- * new counts; durable when it returns STATUS_OK (I3). `issue_count` may be 0: then nothing
- * is written. */
+/* One transaction: all issues, in the order given (a coupon's by rank), and the new count of
+ * every coupon among them; durable when it returns STATUS_OK (I3). `issue_count` may be 0:
+ * then nothing is written. STATUS_CONFLICT: they contradict the record (a rank taken, more
+ * than total_quantity, no such coupon): nothing was written, and the caller's memory is
+ * wrong: read the record again. */
 int MUST_CHECK ledger_append(struct ledger *ledger, const struct issue_row *issues,
                              size_t issue_count, const struct issued_count *counts,
                              size_t coupon_count, struct complaint *complaint);
 
 /* Inserts the coupon with its first revision; id 0: the next free id is put into
- * coupon->id. version, issued_quantity and archived_us are set to 1, 0, 0. STATUS_EXISTS:
- * the id is taken, archived ones included. `key` may be NULL. */
+ * coupon->id (STATUS_FULL: 2^53-1 is taken). version, issued_quantity and archived_us are
+ * set to 1, 0, 0. STATUS_EXISTS: the id is taken, archived ones included. STATUS_INVALID: a
+ * value the schema forbids. STATUS_CONFLICT: the key was used. `key` may be NULL. */
 int MUST_CHECK ledger_coupon_create(struct ledger *ledger, struct coupon_record *coupon,
                                     const struct creation_key *key, struct complaint *complaint);
 
@@ -150,7 +157,9 @@ int MUST_CHECK ledger_creation_read(struct ledger *ledger, const struct creation
                                     uint64_t *ret_coupon_id);
 
 /* Writes all of the coupon but issued_quantity and created_us, and its revision, whose
- * first_rank is issued_quantity + 1. The caller has raised `version`. */
+ * first_rank is issued_quantity + 1 (of the ledger, not of `coupon`). The caller has raised
+ * `version` by one; STATUS_CONFLICT: the ledger's is another. STATUS_NOT_FOUND,
+ * STATUS_INVALID: a value the schema forbids, as a total below what is issued. */
 int MUST_CHECK ledger_coupon_change(struct ledger *ledger, const struct coupon_record *coupon,
                                     struct complaint *complaint);
 

@@ -60,28 +60,39 @@ static const struct setting settings_reading[] = {
     {"PRAGMA query_only = ON", NULL},
 };
 
+/* Whether the statement's row says what it must. */
+static int setting_compare(struct sqlite_ledger *ledger, const struct setting *setting,
+                           sqlite3_stmt *statement, struct complaint *complaint) {
+    const char *answer = (const char *)sqlite3_column_text(statement, 0);
+    if (!setting->answer || (answer && strcmp(answer, setting->answer) == 0)) {
+        return STATUS_OK;
+    }
+    return complain(complaint, STATUS_IO,
+                    "%s cannot hold a ledger: SQLite answers %s to %s (a network or read-only "
+                    "file system?)",
+                    ledger->folder.directory, answer ? answer : "nothing", setting->text);
+}
+
 static int setting_apply(struct sqlite_ledger *ledger, const struct setting *setting,
                          struct complaint *complaint) {
     sqlite3_stmt *statement = NULL;
+    bool answered = setting->answer == NULL;
+    int status = STATUS_OK;
     int result = sqlite3_prepare_v2(ledger->db, setting->text, -1, &statement, NULL);
     if (result == SQLITE_OK) {
         result = sqlite3_step(statement);
     }
-    int status = STATUS_OK;
-    if (result != SQLITE_ROW && result != SQLITE_DONE) {
+    if (result == SQLITE_ROW) {
+        answered = true;
+        status = setting_compare(ledger, setting, statement, complaint);
+        /* The row comes before the change is committed, which may fail yet. */
+        result = sqlite3_step(statement);
+    }
+    if (result != SQLITE_DONE) {
         status = sqlite_fail(ledger, result, "prepare", complaint);
-    } else if (setting->answer) {
-        const unsigned char *answer =
-            result == SQLITE_ROW ? sqlite3_column_text(statement, 0) : NULL;
-        if (!answer || strcmp((const char *)answer, setting->answer) != 0) {
-            status = complain(complaint, STATUS_IO,
-                              "%s cannot hold a ledger: SQLite answers %s to %s (a network or "
-                              "read-only file system?)",
-                              ledger->folder.directory, answer ? (const char *)answer : "nothing",
-                              setting->text);
-        }
     }
     sqlite3_finalize(statement);
+    assert(status < 0 || answered);
     return status;
 }
 

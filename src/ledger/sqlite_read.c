@@ -69,7 +69,7 @@ int sqlite_coupon_decode(sqlite3_stmt *statement, struct coupon_record *ret_coup
     int damage = 0;
     damage |= sqlite_integer_decode(statement, 0, 1, JSON_INTEGER_MAX, &id);
     damage |= text_copy(statement, 1, COUPON_TITLE_MAX, coupon.title);
-    damage |= optional_decode(statement, 2, 0, JSON_INTEGER_MAX, COUPON_UNLIMITED,
+    damage |= optional_decode(statement, 2, 0, COUPON_QUANTITY_MAX, COUPON_UNLIMITED,
                               &coupon.total_quantity);
     damage |= sqlite_integer_decode(statement, 3, 0, UINT32_MAX, &issued);
     damage |= sqlite_integer_decode(statement, 4, 0, JSON_INTEGER_MAX, &coupon.discount_amount);
@@ -83,8 +83,8 @@ int sqlite_coupon_decode(sqlite3_stmt *statement, struct coupon_record *ret_coup
     damage |= sqlite_integer_decode(statement, 11, TIME_US_MIN, TIME_US_MAX, &coupon.created_us);
     damage |= sqlite_integer_decode(statement, 12, TIME_US_MIN, TIME_US_MAX, &coupon.updated_us);
     damage |= optional_decode(statement, 13, TIME_US_MIN, TIME_US_MAX, 0, &coupon.archived_us);
-    if (damage || coupon.issue_start_us >= coupon.issue_end_us ||
-        (coupon.total_quantity != COUPON_UNLIMITED && issued > coupon.total_quantity)) {
+    /* More issued than the total is for verify to tell and for the issuer to refuse. */
+    if (damage || coupon.issue_start_us >= coupon.issue_end_us) {
         return STATUS_DAMAGED;
     }
     coupon.id = (uint64_t)id;

@@ -196,6 +196,40 @@ def test_a_lost_file_beside_its_wal_is_not_made_anew(folder, new_server, tmp_pat
         check.problem(admin.claim(1, "in-the-wal"), 409, "already-issued")
 
 
+def test_while_it_reads_a_long_record_it_says_so(new_server, tmp_path, scaled):
+    """A million issues take a moment to read: the port is open, claims get 503 `starting`."""
+    count = scaled(1000000)
+    server = new_server(data=tmp_path / "long").start()
+    with server.admin() as admin:
+        coupon = check.new_coupon(admin, total=None)["id"]
+    server.stop()
+    edit(server.data, "WITH RECURSIVE ranks(rank) AS (SELECT 1 UNION ALL SELECT rank + 1 FROM ranks"
+         " WHERE rank < %d) INSERT INTO coupon_issues (coupon_id, rank_no, user_id, date_issued)"
+         " SELECT id, rank, 'user-' || rank, date_created + rank / 1000 FROM ranks, coupons" % count,
+         "UPDATE coupons SET issued_quantity = %d" % count)
+    for _ in range(10):  # until we come early enough, on a busy machine
+        server.spawn()
+        server.address = server.listening_at()
+        with server.client() as client:
+            early = client.claim(coupon, "user-7")
+        if early.status == 503:
+            break
+        server.stop()
+    check.problem(early, 503, "starting", closes=False)
+    with server.client() as client:
+        check.success(client.get("/healthz"))
+        server.wait_event("ready")
+        assert check.success(client.get("/readyz")) == {"status": "ready"}
+        held = check.problem(client.claim(coupon, "user-7"), 409, "already-issued")["issue"]
+        assert held["rank"] == 7
+        last = check.problem(client.claim(coupon, "user-%d" % count), 409, "already-issued")
+        assert last["issue"]["rank"] == count
+        assert check.issued(client.claim(coupon, "new"))["rank"] == count + 1
+    server.stop()
+    done = verify(server.data)
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_moved_folder_goes_on_where_it_was(folder, new_server, tmp_path):
     shutil.move(folder, tmp_path / "moved")
     server = new_server(data=tmp_path / "moved").start()

@@ -80,10 +80,14 @@ class Server:
 
     def start(self):
         self.spawn()
-        self.address = self.wait_event("listening")["address"].rsplit(":", 1)
-        self.address = (self.address[0].strip("[]"), int(self.address[1]))
+        self.address = self.listening_at()
         self.wait_event("ready")
         return self
+
+    def listening_at(self):
+        """The address it chose, as soon as it says so."""
+        host, port = self.wait_event("listening")["address"].rsplit(":", 1)
+        return host.strip("[]"), int(port)
 
     def running(self):
         return self.process is not None and self.process.poll() is None

@@ -179,6 +179,10 @@ class Client:
     def __exit__(self, *_):
         self.close()
 
+    def connect(self):
+        if not self.connection:
+            self.connection = Connection(self.address)
+
     def close(self):
         if self.connection:
             self.connection.close()
@@ -195,13 +199,13 @@ class Client:
         token = self.token if token is None else token
         if token:
             fields.append(("Authorization", "Bearer " + token))
-        if not self.connection:
-            self.connection = Connection(self.address)
+        self.connect()
         self.connection.send(request_bytes(method, target, body, fields))
 
     def call(self, method, target, value=None, **rest):
         """One request and its whole answer; raises Closed when there is none."""
         self.sent_by = None
+        self.connect()
         try:
             self.send(method, target, value, **rest)
             self.sent_by = time.monotonic_ns()
@@ -213,7 +217,10 @@ class Client:
             self.close()
             raise
         if response.closes:
-            assert self.connection.rest() == b""
+            try:
+                assert self.connection.rest() == b"", "bytes after the last answer"
+            except Closed as closed:
+                raise AssertionError("reset after the answer %r" % response) from closed
             self.close()
         return response
 

@@ -17,6 +17,7 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int write_result;
+    bool write_fails_once;
     int sync_result;
     bool hold;
     bool held;
@@ -39,6 +40,13 @@ static void set(int *member, int value) {
 
 void faulty_vfs_write_fails(int result) {
     set(&faults.write_result, result);
+}
+
+void faulty_vfs_write_fails_once(int result) {
+    pthread_mutex_lock(&faults.lock);
+    faults.write_result = result;
+    faults.write_fails_once = true;
+    pthread_mutex_unlock(&faults.lock);
 }
 
 void faulty_vfs_sync_fails(int result) {
@@ -83,10 +91,19 @@ static int file_read(sqlite3_file *file, void *bytes, int size, sqlite3_int64 of
     return real(file)->pMethods->xRead(real(file), bytes, size, offset);
 }
 
-static int file_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 offset) {
+static int log_write_result(void) {
     pthread_mutex_lock(&faults.lock);
-    int result = ((struct faulty_file *)file)->is_log ? faults.write_result : SQLITE_OK;
+    int result = faults.write_result;
+    if (faults.write_fails_once) {
+        faults.write_result = SQLITE_OK;
+        faults.write_fails_once = false;
+    }
     pthread_mutex_unlock(&faults.lock);
+    return result;
+}
+
+static int file_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 offset) {
+    int result = ((struct faulty_file *)file)->is_log ? log_write_result() : SQLITE_OK;
     return result ? result : real(file)->pMethods->xWrite(real(file), bytes, size, offset);
 }
 

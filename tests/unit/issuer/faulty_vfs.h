@@ -11,6 +11,7 @@
 void faulty_vfs_register(void);
 /* From now on: 0 (works) or the SQLite code that every such call on the log fails with. */
 void faulty_vfs_write_fails(int result);
+void faulty_vfs_write_fails_once(int result);
 void faulty_vfs_sync_fails(int result);
 /* The next sync of the log waits inside until it is released. */
 void faulty_vfs_hold(void);

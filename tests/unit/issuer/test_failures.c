@@ -178,6 +178,16 @@ static void a_command_of_unknown_outcome_breaks(void **state) {
                 "board 2 -> 0 issued, version 1\n");
 }
 
+static void broken_is_never_left(void **state) {
+    struct world *world = *state;
+    static const int statuses[] = {STATUS_FULL, STATUS_IO, STATUS_NO_MEMORY, STATUS_DAMAGED};
+    core_failed(world->core, STATUS_AMBIGUOUS);
+    for (size_t i = 0; i < COUNT_OF(statuses); i++) {
+        core_failed(world->core, statuses[i]);
+        assert_int_equal(world->core->state, ISSUER_BROKEN);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_known_failure_takes_the_whole_step_back),
@@ -191,6 +201,7 @@ int main(void) {
         cmocka_unit_test(a_replay_whose_key_cannot_be_read_is_not_guessed),
         cmocka_unit_test(a_command_that_cannot_be_written_changes_nothing),
         cmocka_unit_test(a_command_of_unknown_outcome_breaks),
+        cmocka_unit_test_setup_teardown(broken_is_never_left, world_setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -253,8 +253,7 @@ static void *stop_issuer(void *context) {
     return NULL;
 }
 
-/* Stopped while the writer is in a commit, with claims, a creation and a read of an archived
- * coupon behind it that wants several turns. */
+/* Stopped while the writer is in a commit, with claims and a creation behind it. */
 static void a_stop_finishes_every_job_there_is(void **state) {
     struct running *running = *state;
     enum { SINGLES = 400 };
@@ -293,6 +292,50 @@ static void a_stop_finishes_every_job_there_is(void **state) {
     assert_record(running->folder, 2, 0);
 }
 
+/* ---- commands of several turns ---- */
+
+enum { MANY = 1500 };
+
+static void issue_to_many(struct running *running) {
+    static struct claim claims[MANY];
+    static char users[MANY][16];
+    struct claim_batch batch = {
+        .job = running_command(running, JOB_CLAIMS).job, .claims = claims, .count = MANY};
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(users[i], sizeof(users[i]), "u%zu", i + 1);
+        claims[i] = (struct claim){
+            .coupon_id = 1,
+            .user_id = slice_of(users[i]),
+            .user = issuer_user_digest(running->issuer, slice_of(users[i])),
+        };
+    }
+    running_submit(running, &batch.job);
+    running_wait_done(running, 2);
+}
+
+static void a_search_of_an_archived_coupon_takes_its_turns(void **state) {
+    struct running *running = *state;
+    running_start(running);
+    running_make_coupon(running, 1, COUPON_UNLIMITED);
+    issue_to_many(running);
+    struct command archive = running_command(running, JOB_COUPON_CHANGE);
+    archive.coupon.id = 1;
+    archive.patch_set = PATCH_ARCHIVED;
+    assert_int_equal(running_do(running, &archive), STATUS_OK);
+    struct command search = running_command(running, JOB_HOLDING_READ);
+    search.reference.coupon_id = 1;
+    search.user_id = slice_of("u1500");
+    search.user = issuer_user_digest(running->issuer, search.user_id);
+    assert_int_equal(running_do(running, &search), STATUS_OK);
+    assert_int_equal(search.issue.reference.rank, MANY);
+    assert_int_equal(running->done, 4); /* each once */
+    search.user_id = slice_of("nobody");
+    running_submit(running, &search.job); /* and a stop lets it finish */
+    running_stop(running);
+    assert_int_equal(search.status, STATUS_NOT_FOUND);
+    assert_int_equal(running->done, 5);
+}
+
 /* ---- failures of the disk (I8) ---- */
 
 static void a_full_disk_is_survived(void **state) {
@@ -320,9 +363,8 @@ static void writing_is_tried_again_an_interval_after_the_failure(void **state) {
     struct running *running = *state; /* the interval is an hour */
     running_start(running);
     running_make_coupon(running, 1, 9);
-    faulty_vfs_write_fails(SQLITE_FULL);
+    faulty_vfs_write_fails_once(SQLITE_FULL);
     assert_int_equal(running_claim(running, 1, "ann"), VERDICT_STORAGE_UNAVAILABLE);
-    faulty_vfs_write_fails(0);
     for (int i = 0; i < 10; i++) {
         struct command command = running_command(running, JOB_COUPON_READ);
         command.coupon.id = 1;
@@ -381,6 +423,7 @@ int main(void) {
         WITH_ISSUER(what_gathers_meanwhile_is_one_commit),
         WITH_ISSUER(a_full_queue_refuses_claims_and_says_no_more),
         WITH_ISSUER(a_stop_finishes_every_job_there_is),
+        WITH_ISSUER(a_search_of_an_archived_coupon_takes_its_turns),
         WITH_ISSUER(a_full_disk_is_survived),
         WITH_ISSUER(writing_is_tried_again_an_interval_after_the_failure),
         WITH_ISSUER(a_failed_sync_ends_issuing_until_a_new_start),

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+struct complaint complaint;
+
 /* ---- folders ---- */
 
 char *folder_new(void) {
@@ -118,7 +120,6 @@ void sql_run(const char *folder, const char *text) {
 
 static struct ledger *open_with(const struct ledger_sqlite_options *options) {
     struct ledger *ledger = NULL;
-    struct complaint complaint = {""};
     int status = ledger_sqlite_open(options, &ledger, &complaint);
     if (status != STATUS_OK) {
         fail_msg("open: %s: %s", status_name(status), complaint.text);
@@ -134,19 +135,18 @@ struct ledger *open_existing(const char *folder) {
     return open_with(&(struct ledger_sqlite_options){.directory = folder, .existing_only = true});
 }
 
-int open_status(const char *folder, bool existing_only, struct complaint *complaint) {
+int open_status(const char *folder, bool existing_only) {
     struct ledger_sqlite_options options = {.directory = folder, .existing_only = existing_only};
     struct ledger *ledger = NULL;
-    complaint->text[0] = '\0';
-    int status = ledger_sqlite_open(&options, &ledger, complaint);
+    complaint.text[0] = '\0';
+    int status = ledger_sqlite_open(&options, &ledger, &complaint);
     assert_null(ledger);
     assert_int_not_equal(status, STATUS_OK);
-    assert_true(complaint->text[0] != '\0');
+    assert_true(complaint.text[0] != '\0');
     return status;
 }
 
 void close_ledger(struct ledger *ledger) {
-    struct complaint complaint = {""};
     int status = ledger_close(ledger, &complaint);
     if (status != STATUS_OK) {
         fail_msg("close: %s: %s", status_name(status), complaint.text);
@@ -167,7 +167,6 @@ struct coupon_record coupon_example(int64_t total_quantity) {
 
 uint64_t add_coupon(struct ledger *ledger, int64_t total_quantity) {
     struct coupon_record coupon = coupon_example(total_quantity);
-    struct complaint complaint = {""};
     int status = ledger_coupon_create(ledger, &coupon, NULL, &complaint);
     if (status != STATUS_OK) {
         fail_msg("create: %s: %s", status_name(status), complaint.text);
@@ -175,8 +174,7 @@ uint64_t add_coupon(struct ledger *ledger, int64_t total_quantity) {
     return coupon.id;
 }
 
-int append_ranks(struct ledger *ledger, uint64_t coupon_id, uint32_t first, uint32_t count,
-                 struct complaint *complaint) {
+int append_ranks(struct ledger *ledger, uint64_t coupon_id, uint32_t first, uint32_t count) {
     struct issue_row *rows = calloc(count, sizeof(*rows));
     char(*texts)[2][16] = calloc(count, sizeof(*texts));
     assert_true(rows && texts);
@@ -192,7 +190,7 @@ int append_ranks(struct ledger *ledger, uint64_t coupon_id, uint32_t first, uint
         }
     }
     struct issued_count issued = {coupon_id, first + count - 1};
-    int status = ledger_append(ledger, rows, count, &issued, 1, complaint);
+    int status = ledger_append(ledger, rows, count, &issued, 1, &complaint);
     free(texts);
     free(rows);
     return status;
@@ -233,7 +231,6 @@ uint32_t ranks_of(struct ledger *ledger, uint64_t coupon_id) {
     struct ranks ranks = {.coupon_id = coupon_id};
     struct ledger_visitor visitor = {
         .context = &ranks, .archived_too = true, .coupon = ranks_coupon, .issue = ranks_issue};
-    struct complaint complaint = {""};
     int status = ledger_visit(ledger, &visitor, &complaint);
     if (status != STATUS_OK) {
         fail_msg("visit: %s: %s", status_name(status), complaint.text);
@@ -246,133 +243,35 @@ void assert_ranks(struct ledger *ledger, uint64_t coupon_id, uint32_t count) {
     assert_int_equal(ranks_of(ledger, coupon_id), count);
 }
 
-/* ---- faults: a VFS around the default one ---- */
-
-struct faults faults;
-
-struct fault_file {
-    sqlite3_file base; /* first */
-    bool is_wal;
-    sqlite3_file *real; /* in the bytes behind this struct */
-};
-
-static sqlite3_file *real_of(sqlite3_file *file) {
-    return ((struct fault_file *)file)->real;
+bool exists(const char *folder, const char *name) {
+    return access(path_of(folder, name), F_OK) == 0;
 }
 
-static bool fails_now(enum fault_call call) {
-    if (faults.call != call || faults.countdown == 0) {
-        return false;
+void assert_says(const char *words) {
+    if (!strstr(complaint.text, words)) {
+        fail_msg("\"%s\" does not say \"%s\"", complaint.text, words);
     }
-    if (faults.countdown > 1) {
-        faults.countdown--;
-        return false;
-    }
-    faults.countdown = faults.stays ? 1 : 0;
-    faults.failed++;
-    return true;
 }
 
-static int fault_close(sqlite3_file *file) {
-    return real_of(file)->pMethods->xClose(real_of(file));
-}
-static int fault_read(sqlite3_file *file, void *bytes, int size, sqlite3_int64 at) {
-    return real_of(file)->pMethods->xRead(real_of(file), bytes, size, at);
-}
-static int fault_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 at) {
-    bool fails = fails_now(FAULT_WRITE);
-    faults.wal_writes += ((struct fault_file *)file)->is_wal;
-    int written = fails && faults.half_done ? size / 2 : size;
-    int result = real_of(file)->pMethods->xWrite(real_of(file), bytes, written, at);
-    return fails ? faults.result : result;
-}
-static int fault_truncate(sqlite3_file *file, sqlite3_int64 size) {
-    if (fails_now(FAULT_TRUNCATE)) {
-        return faults.result;
-    }
-    return real_of(file)->pMethods->xTruncate(real_of(file), size);
-}
-static int fault_sync(sqlite3_file *file, int flags) {
-    if (fails_now(FAULT_SYNC)) {
-        return faults.result;
-    }
-    int result =
-        faults.skip_sync ? SQLITE_OK : real_of(file)->pMethods->xSync(real_of(file), flags);
-    faults.wal_syncs += result == SQLITE_OK && ((struct fault_file *)file)->is_wal;
-    return result;
-}
-static int fault_file_size(sqlite3_file *file, sqlite3_int64 *ret_size) {
-    return real_of(file)->pMethods->xFileSize(real_of(file), ret_size);
-}
-static int fault_lock(sqlite3_file *file, int level) {
-    return real_of(file)->pMethods->xLock(real_of(file), level);
-}
-static int fault_unlock(sqlite3_file *file, int level) {
-    return real_of(file)->pMethods->xUnlock(real_of(file), level);
-}
-static int fault_check_lock(sqlite3_file *file, int *ret_reserved) {
-    return real_of(file)->pMethods->xCheckReservedLock(real_of(file), ret_reserved);
-}
-static int fault_control(sqlite3_file *file, int operation, void *argument) {
-    return real_of(file)->pMethods->xFileControl(real_of(file), operation, argument);
-}
-static int fault_sector_size(sqlite3_file *file) {
-    return real_of(file)->pMethods->xSectorSize(real_of(file));
-}
-static int fault_characteristics(sqlite3_file *file) {
-    int real = real_of(file)->pMethods->xDeviceCharacteristics(real_of(file));
-    return faults.no_powersafe_overwrite ? real & ~SQLITE_IOCAP_POWERSAFE_OVERWRITE : real;
+/* A closed ledger with a coupon of `issues` issues. */
+void make_ledger(const char *folder, uint32_t issues) {
+    struct ledger *ledger = open_ledger(folder, NULL);
+    uint64_t id = add_coupon(ledger, COUPON_UNLIMITED);
+    assert_int_equal(append_ranks(ledger, id, 1, issues), STATUS_OK);
+    close_ledger(ledger);
 }
 
-/* Version 1: no shared memory, which an exclusive ledger must not need. */
-static const sqlite3_io_methods fault_methods = {
-    .iVersion = 1,
-    .xClose = fault_close,
-    .xRead = fault_read,
-    .xWrite = fault_write,
-    .xTruncate = fault_truncate,
-    .xSync = fault_sync,
-    .xFileSize = fault_file_size,
-    .xLock = fault_lock,
-    .xUnlock = fault_unlock,
-    .xCheckReservedLock = fault_check_lock,
-    .xFileControl = fault_control,
-    .xSectorSize = fault_sector_size,
-    .xDeviceCharacteristics = fault_characteristics,
-};
-
-static int fault_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
-                      int *ret_flags) {
-    sqlite3_vfs *real = vfs->pAppData;
-    struct fault_file *fault = (struct fault_file *)file;
-    *fault = (struct fault_file){.is_wal = (flags & SQLITE_OPEN_WAL) != 0,
-                                 .real = (sqlite3_file *)(fault + 1)};
-    int result = real->xOpen(real, name, fault->real, flags, ret_flags);
-    fault->base.pMethods = result == SQLITE_OK ? &fault_methods : NULL;
-    return result;
-}
-
-void faults_register(void) {
-    static sqlite3_vfs vfs;
-    sqlite3_vfs *real = sqlite3_vfs_find(NULL);
-    vfs = *real;
-    vfs.pNext = NULL;
-    vfs.pAppData = real;
-    vfs.zName = FAULT_VFS;
-    vfs.szOsFile = (int)sizeof(struct fault_file) + real->szOsFile;
-    vfs.xOpen = fault_open;
-    assert_int_equal(sqlite3_vfs_register(&vfs, 0), SQLITE_OK);
-}
-
-void faults_arm(enum fault_call call, int countdown, int result, bool stays) {
-    faults.call = call;
-    faults.countdown = countdown;
-    faults.result = result;
-    faults.stays = stays;
-    faults.failed = 0;
-    faults.half_done = result == SQLITE_FULL;
-}
-
-void faults_clear(void) {
-    faults = (struct faults){.skip_sync = faults.skip_sync};
+/* The same, but its last `tail` issues are in a WAL that nobody folded. */
+void make_ledger_with_wal(const char *folder, uint32_t issues, uint32_t tail) {
+    char *room = folder_new();
+    struct ledger *ledger = open_ledger(room, NULL);
+    uint64_t id = add_coupon(ledger, COUPON_UNLIMITED);
+    assert_int_equal(append_ranks(ledger, id, 1, issues), STATUS_OK);
+    close_ledger(ledger);
+    ledger = open_ledger(room, NULL);
+    assert_int_equal(append_ranks(ledger, id, issues + 1, tail), STATUS_OK);
+    folder_copy(room, folder); /* what a kill at this moment would leave */
+    close_ledger(ledger);
+    folder_remove(room);
+    assert_true(exists(folder, "coupon.db-wal"));
 }

@@ -12,6 +12,8 @@
 
 #define NOW_US INT64_C(1760000000000000)
 
+extern struct complaint complaint; /* for every call of a test */
+
 /* ---- folders ---- */
 
 /* A new folder that only this test uses; freed and removed by folder_remove. */
@@ -23,6 +25,7 @@ const char *path_of(const char *folder, const char *name);
 /* Names, sizes and bytes of all files: equal when nothing changed. The caller's to free. */
 struct buffer folder_bytes(const char *folder);
 void assert_folder_is(const char *folder, struct buffer *bytes); /* frees the bytes */
+bool exists(const char *folder, const char *name);
 void file_write(const char *path, const void *bytes, size_t size);
 /* Runs SQL on coupon.db with a plain connection of its own. */
 void sql_run(const char *folder, const char *text);
@@ -31,16 +34,21 @@ void sql_run(const char *folder, const char *text);
 
 struct ledger *open_ledger(const char *folder, const char *vfs);
 struct ledger *open_existing(const char *folder);
-/* The status of an open that is to fail; its complaint must not be empty. */
-int open_status(const char *folder, bool existing_only, struct complaint *complaint);
+/* The status of an open that is to fail; says why in `complaint`. */
+int open_status(const char *folder, bool existing_only);
 void close_ledger(struct ledger *ledger);
+
+void assert_says(const char *words); /* `complaint` has them */
+/* A closed ledger with a coupon of `issues` issues. */
+void make_ledger(const char *folder, uint32_t issues);
+/* The same, but its last `tail` issues are in a WAL that nobody folded. */
+void make_ledger_with_wal(const char *folder, uint32_t issues, uint32_t tail);
 
 struct coupon_record coupon_example(int64_t total_quantity);
 uint64_t add_coupon(struct ledger *ledger, int64_t total_quantity);
 /* Appends ranks first … first+count-1 of the coupon: users "u<rank>", dates NOW_US + rank;
  * odd ranks have the request key "k<rank>". */
-int append_ranks(struct ledger *ledger, uint64_t coupon_id, uint32_t first, uint32_t count,
-                 struct complaint *complaint);
+int append_ranks(struct ledger *ledger, uint64_t coupon_id, uint32_t first, uint32_t count);
 /* Visits and asserts that the coupon has exactly the ranks 1 … count as append_ranks made
  * them, and that issued_quantity says so. */
 void assert_ranks(struct ledger *ledger, uint64_t coupon_id, uint32_t count);
@@ -69,5 +77,31 @@ extern struct faults faults;
 void faults_register(void);
 void faults_arm(enum fault_call call, int countdown, int result, bool stays);
 void faults_clear(void);
+
+/* ---- changes that a fault may hit ---- */
+
+#define BEFORE       5 /* issues of coupon 1 when the fault comes */
+#define BATCH        300
+#define CHANGE_COUNT 4
+
+typedef int (*change)(struct ledger *ledger);
+extern const change changes[CHANGE_COUNT];
+int change_append(struct ledger *ledger); /* BATCH issues more */
+
+/* An open ledger with BEFORE issues. `fresh_wal`: the next write begins a WAL, header and
+ * all; else it goes on in one. */
+struct ledger *ledger_before(const char *folder, bool fresh_wal);
+/* What the record is without and with the change, learnt where nothing fails. */
+void learn(change make, struct buffer *ret_before, struct buffer *ret_after);
+/* Nothing of the change is there, now or after a kill, and the ledger works. Closes it. */
+void assert_known(const char *folder, struct ledger *ledger, change make, struct buffer *before,
+                  struct buffer *after);
+/* All of the change or nothing is there, and stays what it is. Tells whether it is there.
+ * Closes the ledger. */
+bool assert_ambiguous(const char *folder, struct ledger *ledger, struct buffer *before,
+                      struct buffer *after);
+void assert_stopped(struct ledger *ledger); /* every call says STATUS_AMBIGUOUS */
+/* Opens with FAULT_VFS and closes: the first failure. */
+int open_status_with_faults(const char *folder);
 
 #endif
