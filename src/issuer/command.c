@@ -7,17 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A quantity above all ranks, which a record made elsewhere may have, is as good as none. */
-static uint32_t engine_quantity(int64_t total_quantity) {
-    bool bounded = total_quantity != COUPON_UNLIMITED && total_quantity <= COUPON_QUANTITY_MAX;
-    return bounded ? (uint32_t)total_quantity : ENGINE_UNLIMITED;
-}
-
 struct engine_terms core_terms(const struct coupon_record *coupon) {
+    /* cut to 32 bits, a larger one would sell out early (I6); the ledger hands none out */
+    assert(coupon->total_quantity <= COUPON_QUANTITY_MAX);
     return (struct engine_terms){
         .start_us = coupon->issue_start_us,
         .end_us = coupon->issue_end_us,
-        .total_quantity = engine_quantity(coupon->total_quantity),
+        .total_quantity = coupon->total_quantity == COUPON_UNLIMITED
+                              ? ENGINE_UNLIMITED
+                              : (uint32_t)coupon->total_quantity,
         .paused = coupon->paused,
     };
 }

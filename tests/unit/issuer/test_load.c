@@ -145,6 +145,15 @@ static void a_count_above_the_quantity_is_damage(void **state) {
     expect_refusal(world, STATUS_DAMAGED, "coupon 1");
 }
 
+/* 2^32 + 5: cut to 32 bits it would be sold out after five. */
+static void a_quantity_above_all_ranks_is_damage(void **state) {
+    struct world *world = *state;
+    coupon_make(world, 1, 100);
+    world_close(world);
+    folder_sql(world->folder, "UPDATE coupons SET total_quantity = 4294967301");
+    expect_refusal(world, STATUS_DAMAGED, "coupon 1");
+}
+
 static void more_coupons_than_there_is_room_for_are_refused(void **state) {
     struct world *world = *state;
     coupon_make(world, 1, 5);
@@ -208,6 +217,7 @@ int main(void) {
         WITH_WORLD(a_user_with_two_in_a_row_is_damage),
         WITH_WORLD(issues_of_no_coupon_are_damage),
         WITH_WORLD(a_count_above_the_quantity_is_damage),
+        WITH_WORLD(a_quantity_above_all_ranks_is_damage),
         WITH_WORLD(more_coupons_than_there_is_room_for_are_refused),
         WITH_WORLD(a_record_that_cannot_be_read_is_refused),
         WITH_WORLD(a_long_record_tells_how_far_it_is),

@@ -92,18 +92,6 @@ static void a_change_judges_the_next_step(void **state) {
                 "at 31: dan@1 -> issued 4 at 31; 1 row, 1=4\n");
 }
 
-/* The file of this trace says quantity 4,294,967,301: 5 when it is cut to 32 bits. */
-static void a_quantity_above_all_ranks_never_sells_out_early(void **state) {
-    struct world *world = *state;
-    coupon_make(world, 1, 100);
-    world_close(world);
-    folder_sql(world->folder, "UPDATE coupons SET total_quantity = 4294967301");
-    world_open(world);
-    assert_int_equal(core_load(world->core, NULL, NULL), STATUS_OK);
-    issue_many(world, 1, 6);
-    assert_coupon_agrees(world, 1, 6);
-}
-
 static void a_step_may_be_as_large_as_its_limit(void **state) {
     struct world *world = *state;
     coupon_make(world, 1, CLAIM_BATCH_MAX + 10);
@@ -146,8 +134,6 @@ int main(void) {
         cmocka_unit_test(the_same_key_replays_and_another_does_not),
         cmocka_unit_test(refusals_follow_the_order_of_the_contract),
         cmocka_unit_test(a_change_judges_the_next_step),
-        cmocka_unit_test_setup_teardown(a_quantity_above_all_ranks_never_sells_out_early,
-                                        world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_step_may_be_as_large_as_its_limit, world_setup,
                                         world_teardown),
         cmocka_unit_test(every_claim_of_a_step_may_be_of_another_coupon),
