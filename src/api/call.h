@@ -144,7 +144,7 @@ int MUST_CHECK coupon_body_patch(struct slice body, struct coupon_record *ret_co
 /* ---- routes (route.c) ---- */
 
 enum access { ACCESS_ANYONE, ACCESS_CLAIMER, ACCESS_ADMIN };
-enum body_kind { BODY_NONE, BODY_JSON, BODY_JSON_PATCH };
+enum body_kind { BODY_NONE, BODY_JSON };
 enum path_ids { IDS_NONE, IDS_COUPON, IDS_ISSUE };
 /* REFUSED: any parameter is a fault; OWN: the handler looks; IGNORED: probes may add some. */
 enum query_kind { QUERY_REFUSED, QUERY_OWN, QUERY_IGNORED };

@@ -18,7 +18,7 @@ static const struct route routes[] = {
      handle_claim_original},
     {HTTP_GET, "/v1/coupons/*", IDS_COUPON, ACCESS_ANYONE, BODY_NONE, QUERY_REFUSED,
      handle_coupon_read},
-    {HTTP_PATCH, "/v1/coupons/*", IDS_COUPON, ACCESS_ADMIN, BODY_JSON_PATCH, QUERY_REFUSED,
+    {HTTP_PATCH, "/v1/coupons/*", IDS_COUPON, ACCESS_ADMIN, BODY_JSON, QUERY_REFUSED,
      handle_coupon_change},
     {HTTP_GET, "/v1/issues/*", IDS_ISSUE, ACCESS_CLAIMER, BODY_NONE, QUERY_REFUSED,
      handle_issue_read},
@@ -131,9 +131,7 @@ static bool media_type_is(struct slice value, const char *type) {
 static bool has_media_type(struct call *call, const struct http_head *head) {
     size_t count = 0;
     struct slice type = http_head_field(head, "content-type", &count);
-    if (count == 1 && (media_type_is(type, "application/json") ||
-                       (call->route->body == BODY_JSON_PATCH &&
-                        media_type_is(type, "application/merge-patch+json")))) {
+    if (count == 1 && media_type_is(type, "application/json")) {
         return true;
     }
     problem_reply(call, PROBLEM_UNSUPPORTED_MEDIA_TYPE,

@@ -356,7 +356,7 @@ static void a_change_carries_its_condition(void **state) {
         struct http_exchange exchange;
         char fields[200];
         snprintf(fields, sizeof(fields),
-                 "Content-Type: application/merge-patch+json; charset=utf-8\r\n"
+                 "Content-Type: application/json; charset=utf-8\r\n"
                  "Authorization: Bearer " ADMIN_TOKEN "\r\n%s",
                  table[i].field);
         world_request(world, &exchange, "PATCH /v1/coupons/7", fields, "{\"paused\":true}");
