@@ -54,8 +54,7 @@ static void new_coupon(struct bench *bench) {
 static void append(struct bench *bench, size_t count) {
     for (size_t i = 0; i < count; i++) {
         uint32_t rank = ++bench->rank;
-        /* Names as long as a UUID's digits would be are the bench's worst case, not its rule:
-         * an account number of 10 digits is the usual one. */
+        /* an account number of ten digits, in no order */
         int size = snprintf(bench->users[i], USER_SIZE, "%010" PRIu32, rank * UINT32_C(2654435761));
         bench->rows[i] = (struct issue_row){.reference = {bench->coupon_id, rank},
                                             .user_id = {bench->users[i], (size_t)size},

@@ -177,7 +177,7 @@ def run_pytest(part, arguments, environment):
         if case.find("failure") is not None or case.find("error") is not None:
             outcome.failures.append(name)
         elif skip is not None:
-            outcome.skips.append(f"{name}: {skip.get('message')}")
+            outcome.skips.append(f"{name}: {(skip.get('message') or '').partition(chr(10))[0]}")
         else:
             outcome.passed += 1
     if outcome.count() == 0:
@@ -344,6 +344,8 @@ def run_part(part, builds):
     else:
         part.run()
     state = f"{len(part.outcome.failures)} FAILED" if part.outcome.failures else "passed"
+    if part.outcome.skips:
+        state += f", {len(part.outcome.skips)} SKIPPED"
     print(f"  {part.name:<18} {part.seconds:7.1f} s  {state}", flush=True)
 
 

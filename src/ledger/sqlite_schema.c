@@ -9,12 +9,13 @@
 /* Bounds as they are stored; sqlite_read.c checks them again on the way out. */
 #define ID_RANGE       "BETWEEN 1 AND 9007199254740991"
 #define AMOUNT_RANGE   "BETWEEN 0 AND 9007199254740991"
+#define TOTAL_RANGE    "BETWEEN 0 AND 4000000000"
 #define QUANTITY_RANGE "BETWEEN 0 AND 4294967295"
 #define RANK_RANGE     "BETWEEN 1 AND 4294967295"
 #define TIME_RANGE     "BETWEEN -62135596800000000 AND 253402300799999999"
-#define BYTES_OF(name) "length(CAST(" name " AS BLOB))"
 
 static_assert(JSON_INTEGER_MAX == INT64_C(9007199254740991), "as in ID_RANGE");
+static_assert(COUPON_QUANTITY_MAX == INT64_C(4000000000), "as in TOTAL_RANGE");
 static_assert(TIME_US_MIN == INT64_C(-62135596800000000), "as in TIME_RANGE");
 static_assert(TIME_US_MAX == INT64_C(253402300799999999), "as in TIME_RANGE");
 static_assert(COUPON_TITLE_MAX == 256 && COUPON_METADATA_MAX == 2048, "as in the tables");
@@ -25,44 +26,30 @@ static_assert(USER_ID_MAX == 128 && REQUEST_KEY_MAX == 128, "as in the tables");
 static const char coupons_table[] =
     "CREATE TABLE coupons ("
     " id INTEGER PRIMARY KEY CHECK (id " ID_RANGE "),"
-    " title TEXT NOT NULL CHECK (" BYTES_OF(
-        "title") " <= 256),"
-                 " coupon_type TEXT NOT NULL CHECK (" BYTES_OF(
-                     "coupon_type") " BETWEEN 1 AND 64),"
-                                    " total_quantity INTEGER CHECK (total_quantity " AMOUNT_RANGE
-                                    "),"
-                                    " issued_quantity INTEGER NOT NULL CHECK "
-                                    "(issued_quantity " QUANTITY_RANGE "),"
-                                    " discount_amount INTEGER NOT NULL CHECK "
-                                    "(discount_amount " AMOUNT_RANGE "),"
-                                    " min_available_amount INTEGER NOT NULL CHECK "
-                                    "(min_available_amount " AMOUNT_RANGE "),"
-                                    " date_issue_start INTEGER NOT NULL CHECK "
-                                    "(date_issue_start " TIME_RANGE "),"
-                                    " date_issue_end INTEGER NOT NULL CHECK "
-                                    "(date_issue_end " TIME_RANGE "),"
-                                    " paused INTEGER NOT NULL CHECK (paused IN (0, 1)),"
-                                    " metadata TEXT CHECK (" BYTES_OF(
-                                        "metadata") " BETWEEN 1 AND 2048),"
-                                                    " version INTEGER NOT NULL CHECK "
-                                                    "(version " RANK_RANGE "),"
-                                                    " date_created INTEGER NOT NULL CHECK "
-                                                    "(date_created " TIME_RANGE "),"
-                                                    " date_updated INTEGER NOT NULL CHECK "
-                                                    "(date_updated " TIME_RANGE "),"
-                                                    " date_archived INTEGER CHECK "
-                                                    "(date_archived " TIME_RANGE "),"
-                                                    " CHECK (total_quantity IS NULL OR "
-                                                    "issued_quantity <= total_quantity),"
-                                                    " CHECK (date_issue_start < date_issue_end)"
-                                                    ") STRICT";
+    " title TEXT NOT NULL CHECK (length(CAST(title AS BLOB)) <= 256),"
+    " coupon_type TEXT NOT NULL CHECK (length(coupon_type) BETWEEN 1 AND 64),"
+    " total_quantity INTEGER CHECK (total_quantity " TOTAL_RANGE "),"
+    " issued_quantity INTEGER NOT NULL CHECK (issued_quantity " QUANTITY_RANGE "),"
+    " discount_amount INTEGER NOT NULL CHECK (discount_amount " AMOUNT_RANGE "),"
+    " min_available_amount INTEGER NOT NULL CHECK (min_available_amount " AMOUNT_RANGE "),"
+    " date_issue_start INTEGER NOT NULL CHECK (date_issue_start " TIME_RANGE "),"
+    " date_issue_end INTEGER NOT NULL CHECK (date_issue_end " TIME_RANGE "),"
+    " paused INTEGER NOT NULL CHECK (paused IN (0, 1)),"
+    " metadata TEXT CHECK (length(CAST(metadata AS BLOB)) BETWEEN 1 AND 2048),"
+    " version INTEGER NOT NULL CHECK (version " RANK_RANGE "),"
+    " date_created INTEGER NOT NULL CHECK (date_created " TIME_RANGE "),"
+    " date_updated INTEGER NOT NULL CHECK (date_updated " TIME_RANGE "),"
+    " date_archived INTEGER CHECK (date_archived " TIME_RANGE "),"
+    " CHECK (total_quantity IS NULL OR issued_quantity <= total_quantity),"
+    " CHECK (date_issue_start < date_issue_end)"
+    ") STRICT";
 
 static const char revisions_table[] =
     "CREATE TABLE coupon_revisions ("
     " coupon_id INTEGER NOT NULL REFERENCES coupons (id),"
     " version INTEGER NOT NULL CHECK (version " RANK_RANGE "),"
     " changed_at INTEGER NOT NULL CHECK (changed_at " TIME_RANGE "),"
-    " total_quantity INTEGER CHECK (total_quantity " AMOUNT_RANGE "),"
+    " total_quantity INTEGER CHECK (total_quantity " TOTAL_RANGE "),"
     " date_issue_start INTEGER NOT NULL CHECK (date_issue_start " TIME_RANGE "),"
     " date_issue_end INTEGER NOT NULL CHECK (date_issue_end " TIME_RANGE "),"
     " paused INTEGER NOT NULL CHECK (paused IN (0, 1)),"

@@ -69,7 +69,7 @@ static int revision_decode(sqlite3_stmt *statement, uint64_t coupon_id,
     damage |= sqlite_integer_decode(statement, 1, TIME_US_MIN, TIME_US_MAX, &revision.changed_us);
     if (sqlite3_column_type(statement, 2) != SQLITE_NULL) {
         damage |=
-            sqlite_integer_decode(statement, 2, 0, JSON_INTEGER_MAX, &revision.total_quantity);
+            sqlite_integer_decode(statement, 2, 0, COUPON_QUANTITY_MAX, &revision.total_quantity);
     }
     damage |=
         sqlite_integer_decode(statement, 3, TIME_US_MIN, TIME_US_MAX, &revision.issue_start_us);

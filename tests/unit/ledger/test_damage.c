@@ -240,7 +240,8 @@ static void a_row_the_schema_forbids_is_named(void **state) {
     assert_row_is_damage(folder, "UPDATE coupon_issues SET rank_no = 0 WHERE rank_no = 1",
                          "rank 0 of coupon 1");
     assert_row_is_damage(folder, "UPDATE coupons SET paused = 2", "the row of coupon 1");
-    assert_row_is_damage(folder, "UPDATE coupons SET total_quantity = 9", "the row of coupon 1");
+    assert_row_is_damage(folder, "UPDATE coupons SET total_quantity = 4000000001",
+                         "the row of coupon 1");
     assert_row_is_damage(folder, "UPDATE coupons SET title = printf('%300d', 1)",
                          "the row of coupon 1");
     assert_row_is_damage(folder, "UPDATE coupons SET title = cast(x'610062' AS TEXT)",
@@ -248,6 +249,18 @@ static void a_row_the_schema_forbids_is_named(void **state) {
     assert_row_is_damage(folder, "UPDATE coupons SET metadata = x'31'", "the row of coupon 1");
     assert_row_is_damage(folder, "UPDATE coupons SET date_issue_end = date_issue_start",
                          "the row of coupon 1");
+}
+
+static void more_issued_than_the_total_is_read_as_it_is(void **state) {
+    const char *folder = *state;
+    make_ledger(folder, 10);
+    sql_run(folder, "PRAGMA ignore_check_constraints = ON; UPDATE coupons SET total_quantity = 9");
+    struct ledger *ledger = open_existing(folder); /* to be judged by verify and the issuer */
+    struct coupon_record coupon;
+    assert_int_equal(ledger_coupon_read(ledger, 1, &coupon), STATUS_OK);
+    assert_int_equal(coupon.total_quantity, 9);
+    assert_ranks(ledger, 1, 10);
+    close_ledger(ledger);
 }
 
 static int skip_revision(void *context, const struct coupon_revision *revision) {
@@ -310,6 +323,7 @@ int main(void) {
         with_folder(garbage_in_any_page_is_found_and_left),
         with_folder(random_damage_never_crashes_the_reader),
         with_folder(a_row_the_schema_forbids_is_named),
+        with_folder(more_issued_than_the_total_is_read_as_it_is),
         with_folder(a_revision_the_schema_forbids_is_named),
         with_folder(issues_of_no_coupon_are_found),
     };

@@ -143,7 +143,7 @@ static void impossible_coupons_are_refused(void **state) {
     bad[2].discount_amount = -1;
     bad[3].min_available_amount = -1;
     bad[4].issue_end_us = TIME_US_MAX + 1;
-    bad[5].total_quantity = JSON_INTEGER_MAX + 1;
+    bad[5].total_quantity = COUPON_QUANTITY_MAX + 1;
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         assert_complains(STATUS_INVALID, ledger_coupon_create(ledger, &bad[i], NULL, &complaint));
     }
