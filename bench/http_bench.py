@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -34,6 +35,7 @@ SCRIPT = ROOT / "bench" / "claims.lua"
 RESULTS = ROOT / "build" / "bench" / "http.jsonl"
 TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS_MAX = 30
+OTHERS_MAX = 0.1  # the share of the machine that the kernel's own threads stay below
 
 NGINX = """
 {user}
@@ -72,8 +74,9 @@ def exchange(port, path, user):
     """One claim the way wrk sends it. Returns the reply, every byte of it."""
     body = json.dumps({"userId": user}, separators=(",", ":"))
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: "
-                           f"application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        connection.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
         reply = b""
         while not complete(reply):
             part = connection.recv(65536)
@@ -123,6 +126,19 @@ def processor_seconds(process):
         if process.pid in (int(text.split(" ", 1)[0]), int(fields[1])):
             total += int(fields[11]) + int(fields[12])
     return total / TICKS
+
+
+def machine_seconds():
+    """Processor time that anything at all has used, all cores."""
+    numbers = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _, _, interrupts, soft_interrupts, stolen = map(int, numbers[:8])
+    return (user + nice + system + interrupts + soft_interrupts + stolen) / TICKS
+
+
+def children_seconds():
+    """Processor time of the children that have ended: of wrk."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @dataclass
@@ -230,11 +246,13 @@ def fitting_body(options, folder, status, size):
 def load(options, server, case, prefix, seconds):
     """One run of wrk. Returns its figures and the server's processor time a request."""
     before = processor_seconds(server.process)
+    others, begin = machine_seconds() - children_seconds(), time.monotonic()
     run = subprocess.run(
         ["wrk", "-t", "2", "-c", str(options.connections), "-d", f"{seconds}s", "-s", str(SCRIPT),
          f"http://127.0.0.1:{server.ports[case]}{server.paths[case]}", "--", prefix],
         capture_output=True, text=True, timeout=seconds + 60)
     used = processor_seconds(server.process) - before
+    others = machine_seconds() - children_seconds() - others - used
     found = re.search(r"^figures (\{.*\})$", run.stdout, re.MULTILINE)
     if run.returncode != 0 or not found:
         raise Refused(f"wrk ended with {run.returncode}: {run.stdout}{run.stderr}")
@@ -243,7 +261,9 @@ def load(options, server, case, prefix, seconds):
     server.told += requests - figures["status"]
     if requests == 0:
         raise Refused(f"{server.name} answered nothing in the case {case}")
-    return {**figures, "requests_per_s": round(requests / (figures["duration_us"] / 1e6), 1),
+    others /= (time.monotonic() - begin) * os.cpu_count()
+    return {**figures, "others": round(others, 3),
+            "requests_per_s": round(requests / (figures["duration_us"] / 1e6), 1),
             "cpu_us_per_request": round(used * 1e6 / requests, 3)}
 
 
@@ -287,7 +307,8 @@ def measure(options, folder, servers, write):
                 figures = load(options, server, case, f"turn{turn}-{case[0]}", options.seconds)
                 check_replies(server, case, figures)
                 results.setdefault((case, server.name), []).append(figures)
-                write({"kind": "run", "case": case, "turn": turn, "server": server.name, **figures})
+                write({"kind": "run", "case": case, "turn": turn, "server": server.name,
+                       **figures})
     write({"kind": "disk", "what": "4 KiB pwrite + fdatasync, microseconds", "rounds": len(syncs),
            **percentiles(syncs)})
     return results
@@ -319,7 +340,7 @@ def compare(results, cases, write):
     return rows
 
 
-def table(rows, syncs):
+def table(rows, syncs, others):
     lines = [f"{'case':<10} {'figure':<22} {'coupon':>10} {'nginx':>10} {'ratio':>7}  (min-max)"]
     for row in rows:
         for figure, digits in (("requests_per_s", 0), ("cpu_us_per_request", 2)):
@@ -329,6 +350,8 @@ def table(rows, syncs):
                 f"{value['nginx']['median']:>10.{digits}f} {value['ratio']['median']:>7.2f}  "
                 f"({value['ratio']['min']:.2f}-{value['ratio']['max']:.2f})")
     lines.append(f"disk: 4 KiB pwrite + fdatasync p50 {syncs['p50']} us, p99 {syncs['p99']} us")
+    lines.append(f"other work took {others:.0%} of the machine at most"
+                 + (": measure again when it is quiet" if others > OTHERS_MAX else ""))
     return "\n".join(lines)
 
 
@@ -405,7 +428,8 @@ def main():
         except Refused as refusal:
             sys.exit(f"bench: {refusal}")
         disk = next(line for line in lines if line["kind"] == "disk")
-        print("\n" + table(rows, disk))
+        others = max(line["others"] for line in lines if line["kind"] == "run")
+        print("\n" + table(rows, disk, others))
 
 
 if __name__ == "__main__":
