@@ -59,15 +59,23 @@ static bool ids_are_used_up(struct core *core) {
     return ledger_coupons_read(core->ledger, before, 1, &last, &count) == STATUS_OK && count == 1;
 }
 
+/* The answer for a taken id does not depend on how many coupons there are. */
+static bool id_is_taken(struct core *core, uint64_t coupon_id) {
+    struct coupon_record present;
+    return coupon_id != 0 && ledger_coupon_read(core->ledger, coupon_id, &present) == STATUS_OK;
+}
+
 static int create(struct core *core, int64_t now_us, struct command *command) {
     int status = find_creation(core, command);
     if (status != STATUS_NOT_FOUND) {
         return status;
     }
-    if (board_count(core->board) >= core->coupons_max) {
-        return refuse(command, "id", "The server holds as many coupons as it can; archive one.");
-    }
     struct coupon_record *coupon = &command->coupon;
+    if (board_count(core->board) >= core->coupons_max) {
+        return id_is_taken(core, coupon->id)
+                   ? STATUS_EXISTS
+                   : refuse(command, "id", "The server holds all the coupons it can; archive one.");
+    }
     coupon->created_us = now_us;
     coupon->updated_us = now_us;
     status = ledger_coupon_create(core->ledger, coupon, &command->key, &core->why);
