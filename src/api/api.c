@@ -8,30 +8,29 @@
 #include <stdlib.h>
 
 int api_new(const struct api_options *options, struct api **ret_api, struct complaint *complaint) {
-    struct slice token = slice_of(options->admin_token);
-    if (token.size < ADMIN_TOKEN_MIN || token.size > ADMIN_TOKEN_MAX) {
-        return complain(complaint, STATUS_INVALID, "the admin token must have %d to %d characters",
-                        ADMIN_TOKEN_MIN, ADMIN_TOKEN_MAX);
-    }
-    for (size_t i = 0; i < token.size; i++) {
-        if (token.bytes[i] < 0x21 || token.bytes[i] > 0x7e) {
-            return complain(complaint, STATUS_INVALID,
-                            "the admin token may only have visible ASCII characters");
-        }
+    struct credentials *credentials = NULL;
+    int status = credentials_new(&options->rules, &options->secrets, &credentials, complaint);
+    if (status) {
+        return status;
     }
     struct api *api = calloc(1, sizeof(*api));
     struct api_loop *loops = calloc(options->loop_count, sizeof(*loops));
     if (!api || !loops || pthread_mutex_init(&api->lock, NULL)) {
         free(api);
         free(loops);
+        credentials_release(credentials);
         return complain(complaint, STATUS_NO_MEMORY, "not enough memory to start");
     }
     api->issuer = options->issuer;
-    api->claim_auth = options->claim_auth;
+    api->rules = options->rules;
+    api->credentials = credentials;
+    atomic_init(&api->credentials_turn, 1);
     api->loop_count = options->loop_count;
     api->loops = loops;
-    crypto_generichash(api->token_digest, sizeof(api->token_digest),
-                       (const unsigned char *)token.bytes, token.size, NULL, 0);
+    api->started_us = clock_realtime(NULL);
+    for (unsigned i = 0; i < options->loop_count; i++) {
+        loop_figures_init(&loops[i].figures);
+    }
     *ret_api = api;
     return STATUS_OK;
 }
@@ -44,15 +43,51 @@ void api_free(struct api *api) {
         assert(!api->loops[i].inbox_first);
         pthread_mutex_destroy(&api->loops[i].inbox_lock);
     }
+    credentials_release(api->credentials);
     pthread_mutex_destroy(&api->lock);
     free(api->loops);
     free(api);
 }
 
+/* ---- the credentials in force ---- */
+
+int api_secrets_replace(struct api *api, const struct api_secrets *secrets,
+                        struct complaint *complaint) {
+    struct credentials *credentials = NULL;
+    int status = credentials_new(&api->rules, secrets, &credentials, complaint);
+    if (status) {
+        return status;
+    }
+    pthread_mutex_lock(&api->lock);
+    struct credentials *former = api->credentials;
+    api->credentials = credentials;
+    atomic_fetch_add(&api->credentials_turn, 1);
+    credentials_release(former);
+    pthread_mutex_unlock(&api->lock);
+    return STATUS_OK;
+}
+
+/* A loop takes the lock only after a change. */
+const struct credentials *loop_credentials(struct api_loop *loop) {
+    struct api *api = loop->api;
+    if (atomic_load(&api->credentials_turn) != loop->credentials_turn) {
+        pthread_mutex_lock(&api->lock);
+        credentials_release(loop->credentials);
+        loop->credentials = credentials_hold(api->credentials);
+        loop->credentials_turn = atomic_load(&api->credentials_turn);
+        pthread_mutex_unlock(&api->lock);
+    }
+    return loop->credentials;
+}
+
+void api_server_started(struct api *api, const struct http_server *server) {
+    atomic_store(&api->server, server);
+}
+
 /* ---- the inbox ---- */
 
 void inbox_put(struct job *job) {
-    struct api_loop *loop = job->context;
+    struct api_loop *loop = ((struct parcel *)job->context)->loop;
     pthread_mutex_lock(&loop->inbox_lock);
     job->next = NULL;
     if (loop->inbox_last) {
@@ -101,6 +136,10 @@ static void loop_stop(void *loop_context) {
     pthread_mutex_lock(&loop->inbox_lock);
     loop->stopped = true;
     pthread_mutex_unlock(&loop->inbox_lock);
+    pthread_mutex_lock(&loop->api->lock);
+    credentials_release(loop->credentials);
+    loop->credentials = NULL;
+    pthread_mutex_unlock(&loop->api->lock);
     claims_free(loop);
     buffer_done(&loop->body);
     buffer_done(&loop->fields);
@@ -145,11 +184,7 @@ static void on_woken(void *loop_context) {
     struct job *job = inbox_take(loop_context);
     while (job) {
         struct job *next = job->next;
-        if (job->kind == JOB_CLAIMS) {
-            claims_answer(loop_context, job);
-        } else {
-            command_answer(job);
-        }
+        ((struct parcel *)job->context)->answer(job);
         job = next;
     }
 }

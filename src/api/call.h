@@ -3,22 +3,36 @@
 #define COUPON_API_CALL_H
 
 #include "api/api.h"
+#include "api/credential.h"
+#include "api/figures.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct api {
     struct issuer *issuer;
-    enum claim_auth claim_auth;
-    unsigned char token_digest[32];
+    struct api_rules rules;
+    struct credentials *credentials; /* guarded by lock, as are all references to it */
+    atomic_uint credentials_turn;    /* raised with each new set; loops look at this alone */
     unsigned loop_count;
     unsigned loops_started; /* guarded by lock */
     pthread_mutex_t lock;
     struct api_loop *loops;
+    int64_t started_us;
+    _Atomic(const struct http_server *) server; /* for its figures; NULL before it is known */
 };
 
 struct call;
 struct route;
 struct flight;
+struct api_loop;
+
+/* What every job of the api has as its context: where it comes back to, and who then takes
+ * it. Lives with the job. */
+struct parcel {
+    struct api_loop *loop;
+    void (*answer)(struct job *job);
+};
 
 /* What one loop owns. All but the inbox belongs to the loop's thread. */
 struct api_loop {
@@ -30,6 +44,9 @@ struct api_loop {
     struct buffer fields;
     uint64_t request_seed;
     uint64_t request_count;
+    struct credentials *credentials; /* the loop's own reference; NULL before its first */
+    unsigned credentials_turn;
+    struct loop_figures figures; /* read by whichever loop tells them */
     pthread_mutex_t inbox_lock;
     struct job *inbox_first; /* jobs the issuer is done with */
     struct job *inbox_last;
@@ -41,7 +58,9 @@ struct call {
     struct api_loop *loop;
     struct http_exchange *exchange;
     const struct route *route;
-    struct issue_reference reference; /* ids of the path */
+    struct issue_reference reference;    /* ids of the path */
+    enum caller caller;                  /* with CALLER_USER the user's name is user_id */
+    char admin_name[TOKEN_NAME_MAX + 1]; /* CALLER_ADMIN: who, else "" */
     struct digest user;
     size_t user_id_size;
     size_t request_key_size;
@@ -86,6 +105,7 @@ enum problem {
     PROBLEM_INVALID_VALUE,
     PROBLEM_PRECONDITION_FAILED,
     PROBLEM_UNAUTHORIZED,
+    PROBLEM_FORBIDDEN,
     PROBLEM_METHOD_NOT_ALLOWED,
     PROBLEM_REQUEST_TIMEOUT,
     PROBLEM_BODY_TOO_LARGE,
@@ -111,6 +131,8 @@ void problem_reply(struct call *call, enum problem problem, const char *detail);
 void problem_reply_with(struct call *call, enum problem problem, const char *detail,
                         struct slice fields, struct slice members);
 void problem_reply_fault(struct call *call, const struct fault *fault);
+/* The stable `code` of a problem. */
+const char *problem_code(enum problem problem);
 /* A command's or claim's failure that is ours: FULL, IO, AMBIGUOUS, STOPPED … as 503. */
 void problem_reply_status(struct call *call, int status);
 
@@ -119,7 +141,8 @@ void problem_reply_status(struct call *call, int status);
 /* The Idempotency-Key into the call; none: size 0. */
 int MUST_CHECK input_request_key(struct call *call, const struct http_head *head,
                                  struct fault *ret_fault);
-/* STATUS_INVALID unless `user_id` is 1 … USER_ID_MAX visible ASCII characters. */
+/* The user that is asked for into the call. STATUS_INVALID unless it is 1 … USER_ID_MAX
+ * visible ASCII characters, and the caller's own when the caller is a user. */
 int MUST_CHECK input_user_id(struct call *call, struct slice user_id, struct fault *ret_fault);
 /* Refuses query parameters that are not among `names` (ended by NULL). */
 int MUST_CHECK input_query_only(struct slice query, const char *const *names,
@@ -136,6 +159,10 @@ int MUST_CHECK claim_body_read(struct call *call, struct slice body, bool with_c
  * form, and what the test of that form compares it with. */
 int MUST_CHECK claim_body_read_any(struct call *call, struct slice body, bool with_coupon,
                                    struct fault *ret_fault);
+/* The claims of {"userIds":[…]}: user_id of each is set, pointing into *ret_texts. Both are
+ * the caller's to free, on success only. */
+int MUST_CHECK bulk_body_read(struct slice body, struct claim **ret_claims, size_t *ret_count,
+                              char **ret_texts, struct fault *ret_fault);
 int MUST_CHECK coupon_body_create(struct slice body, struct coupon_record *ret_coupon,
                                   struct fault *ret_fault);
 int MUST_CHECK coupon_body_patch(struct slice body, struct coupon_record *ret_coupon,
@@ -145,7 +172,7 @@ int MUST_CHECK coupon_body_patch(struct slice body, struct coupon_record *ret_co
 
 enum access { ACCESS_ANYONE, ACCESS_CLAIMER, ACCESS_ADMIN };
 enum body_kind { BODY_NONE, BODY_JSON };
-enum path_ids { IDS_NONE, IDS_COUPON, IDS_ISSUE };
+enum path_ids { IDS_NONE, IDS_COUPON, IDS_ISSUE, IDS_USER };
 /* REFUSED: any parameter is a fault; OWN: the handler looks; IGNORED: probes may add some. */
 enum query_kind { QUERY_REFUSED, QUERY_OWN, QUERY_IGNORED };
 
@@ -156,22 +183,31 @@ struct route {
     enum access access;
     enum body_kind body;
     enum query_kind query;
+    int64_t body_max; /* a larger one is 413; 0: none */
     void (*handle)(struct call *call, const struct http_head *head, struct slice body);
 };
 
-/* The largest body of a call; a larger one is 413. */
-#define BODY_MAX 4096
+/* The largest bodies. */
+#define BODY_MAX       4096
+#define BODY_MAX_BULK  (2 * 1024 * 1024)
+#define BULK_USERS_MAX 10000
+
+/* The credentials in force, for the loop's next judgement (api.c). */
+const struct credentials *loop_credentials(struct api_loop *loop);
 
 /* handler.head: finds the route and tries what needs no body. As http.h says. */
 int64_t route_head(struct call *call, const struct http_head *head);
+/* Whether the request has an admin's credential; refuses it when not. */
+bool route_may_admin(struct call *call);
 
 /* ---- handlers ---- */
 
 void handle_claim(struct call *call, const struct http_head *head, struct slice body);
 void handle_claim_original(struct call *call, const struct http_head *head, struct slice body);
 void claims_send(struct api_loop *loop); /* hands this turn's claims to the issuer */
-void claims_answer(struct api_loop *loop, struct job *job);
 void claims_free(struct api_loop *loop);
+/* Which refusal a verdict is; not for ISSUED and REPLAYED. */
+enum problem claim_problem(enum verdict verdict);
 
 void handle_coupon_create(struct call *call, const struct http_head *head, struct slice body);
 void handle_coupon_change(struct call *call, const struct http_head *head, struct slice body);
@@ -181,10 +217,32 @@ void handle_issue_read(struct call *call, const struct http_head *head, struct s
 void handle_holding_read(struct call *call, const struct http_head *head, struct slice body);
 void handle_health(struct call *call, const struct http_head *head, struct slice body);
 void handle_ready(struct call *call, const struct http_head *head, struct slice body);
-void command_answer(struct job *job); /* a command came back */
+void handle_metrics(struct call *call, const struct http_head *head, struct slice body);
+void handle_claims_bulk(struct call *call, const struct http_head *head, struct slice body);
+void handle_issues_read(struct call *call, const struct http_head *head, struct slice body);
+void handle_user_issues_read(struct call *call, const struct http_head *head, struct slice body);
 
-/* The issuer's `done` for every job of the api: into the loop's inbox (api.c). The job's
- * context is its api_loop. The writer's thread. */
+/* The issuer's `done` for every job of the api: into its parcel's loop's inbox (api.c). The
+ * writer's thread. */
 void inbox_put(struct job *job);
+
+/* ---- errands (errand.c): a command to the issuer and back ---- */
+
+struct errand {
+    struct command command; /* first */
+    struct parcel parcel;
+    struct call *call;
+    void (*answer)(struct errand *errand); /* ends the call */
+    uint32_t if_versions[IF_MATCH_MAX];
+};
+
+/* With the call's ids, user and key in its command. NULL after it has refused the call. */
+struct errand *errand_new(struct call *call, enum job_kind kind, void (*answer)(struct errand *));
+/* Hands it to the issuer, or refuses the call and frees it. Frees it after its answer. */
+void errand_send(struct errand *errand);
+void errand_free(struct errand *errand); /* only before it was sent */
+/* A whole number from the query; absent: *ret_value stays. */
+int MUST_CHECK input_query_number(struct slice query, const char *name, uint64_t min, uint64_t max,
+                                  uint64_t *ret_value, struct fault *ret_fault);
 
 #endif

@@ -5,6 +5,7 @@
  * escapes; plain integers) is read here, and anything else is left to jansson. A test holds
  * the two against each other. */
 #include "api/call.h"
+#include "api/plain.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -29,60 +30,9 @@ static int malformed(struct fault *ret_fault, const char *field, const char *det
 
 /* ---- the plain form ---- */
 
-static void skip_space(struct slice *text) {
-    while (text->size > 0 && (*text->bytes == ' ' || *text->bytes == '\t' || *text->bytes == '\n' ||
-                              *text->bytes == '\r')) {
-        text->bytes++;
-        text->size--;
-    }
-}
-
-static bool take(struct slice *text, char c) {
-    skip_space(text);
-    if (text->size == 0 || *text->bytes != c) {
-        return false;
-    }
-    text->bytes++;
-    text->size--;
-    return true;
-}
-
-static bool take_string(struct slice *text, struct slice *ret_string) {
-    if (!take(text, '"')) {
-        return false;
-    }
-    size_t size = 0;
-    while (size < text->size && text->bytes[size] != '"') {
-        if (text->bytes[size] < 0x21 || text->bytes[size] > 0x7e || text->bytes[size] == '\\') {
-            return false;
-        }
-        size++;
-    }
-    *ret_string = (struct slice){text->bytes, size};
-    text->bytes += size;
-    text->size -= size;
-    return take(text, '"');
-}
-
-/* Digits without a leading zero, few enough to be within 64 bits. */
-static bool take_integer(struct slice *text, struct slice *ret_digits) {
-    enum { DIGITS_MAX = 18 };
-    size_t size = 0;
-    while (size < text->size && text->bytes[size] >= '0' && text->bytes[size] <= '9') {
-        size++;
-    }
-    if (size == 0 || size > DIGITS_MAX || (size > 1 && text->bytes[0] == '0')) {
-        return false;
-    }
-    *ret_digits = (struct slice){text->bytes, size};
-    text->bytes += size;
-    text->size -= size;
-    return true;
-}
-
 static bool take_member(struct slice *text, struct claim_members *members) {
     struct slice name;
-    if (!take_string(text, &name) || !take(text, ':')) {
+    if (!plain_string(text, &name) || !plain_take(text, ':')) {
         return false;
     }
     struct member *member = slice_is(name, "userId")     ? &members->user_id
@@ -91,27 +41,28 @@ static bool take_member(struct slice *text, struct claim_members *members) {
     if (!member || member->present) {
         return false;
     }
-    skip_space(text);
+    plain_space(text);
     member->present = true;
     member->is_string = text->size > 0 && *text->bytes == '"';
-    return member->is_string ? take_string(text, &member->text) : take_integer(text, &member->text);
+    return member->is_string ? plain_string(text, &member->text)
+                             : plain_integer(text, &member->text);
 }
 
 /* False: not of the plain form, which says nothing against it. */
 static bool read_plain(struct slice body, struct claim_members *ret_members) {
     *ret_members = (struct claim_members){0};
-    if (!take(&body, '{')) {
+    if (!plain_take(&body, '{')) {
         return false;
     }
     do {
         if (!take_member(&body, ret_members)) {
             return false;
         }
-    } while (take(&body, ','));
-    if (!take(&body, '}')) {
+    } while (plain_take(&body, ','));
+    if (!plain_take(&body, '}')) {
         return false;
     }
-    skip_space(&body);
+    plain_space(&body);
     return body.size == 0;
 }
 
@@ -160,16 +111,24 @@ static int read_object(json_t *object, bool with_coupon, struct digits rooms[sta
 
 /* ---- both ---- */
 
+/* A caller who is a user need not say who. */
+static int use_user(struct call *call, const struct claim_members *members,
+                    struct fault *ret_fault) {
+    return !members->user_id.present && call->caller == CALLER_USER
+               ? STATUS_OK
+               : input_user_id(call, members->user_id.text, ret_fault);
+}
+
 static int use_members(struct call *call, const struct claim_members *members, bool with_coupon,
                        struct fault *ret_fault) {
     if (!with_coupon && members->coupon_id.present) {
         return malformed(ret_fault, NULL, "The body has a field that this call does not take.");
     }
-    if (!members->user_id.present) {
+    if (!members->user_id.present && call->caller != CALLER_USER) {
         return malformed(ret_fault, "userId", "userId is missing.");
     }
     if (!with_coupon) {
-        return input_user_id(call, members->user_id.text, ret_fault);
+        return use_user(call, members, ret_fault);
     }
     if (!members->coupon_id.present) {
         return malformed(ret_fault, "couponId", "couponId is missing.");
@@ -185,7 +144,7 @@ static int use_members(struct call *call, const struct claim_members *members, b
         return STATUS_INVALID;
     }
     call->reference.coupon_id = coupon_id;
-    return input_user_id(call, members->user_id.text, ret_fault);
+    return use_user(call, members, ret_fault);
 }
 
 int claim_body_read_any(struct call *call, struct slice body, bool with_coupon,

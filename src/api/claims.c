@@ -7,11 +7,15 @@
 /* A batch with its memory; kept by the loop for the next turn when it comes back. */
 struct flight {
     struct claim_batch batch; /* first */
+    struct parcel parcel;
+    int64_t handed_over_us; /* when its first claim was; monotonic */
     size_t capacity;
     struct flight *next;
 };
 
 enum { FLIGHT_CAPACITY_FIRST = 64 };
+
+static void answer_flight(struct job *job);
 
 /* ---- gathering ---- */
 
@@ -23,7 +27,9 @@ static struct flight *flight_take(struct api_loop *loop) {
     }
     flight = calloc(1, sizeof(*flight));
     if (flight) {
-        flight->batch.job = (struct job){.kind = JOB_CLAIMS, .done = inbox_put, .context = loop};
+        flight->parcel = (struct parcel){.loop = loop, .answer = answer_flight};
+        flight->batch.job =
+            (struct job){.kind = JOB_CLAIMS, .done = inbox_put, .context = &flight->parcel};
     }
     return flight;
 }
@@ -52,17 +58,22 @@ static struct claim *claim_place(struct api_loop *loop) {
         flight->batch.claims = claims;
         flight->capacity = capacity;
     }
+    if (flight->batch.count == 0) {
+        flight->handed_over_us = clock_monotonic_us();
+    }
     return &flight->batch.claims[flight->batch.count++];
 }
 
 static void gather(struct call *call) {
     struct api_loop *loop = call->loop;
     if (issuer_state(loop->api->issuer) == ISSUER_STARTING) {
+        figures_claim(&loop->figures, VERDICT_STARTING);
         problem_reply(call, PROBLEM_STARTING, "The server is reading its record.");
         return;
     }
     struct claim *claim = claim_place(loop);
     if (!claim) {
+        figures_claim(&loop->figures, VERDICT_OVERLOADED);
         problem_reply(call, PROBLEM_OVERLOADED, "No memory for another claim.");
         return;
     }
@@ -107,6 +118,7 @@ void claims_send(struct api_loop *loop) {
         return;
     }
     for (size_t i = 0; i < flight->batch.count; i++) {
+        figures_claim(&loop->figures, VERDICT_OVERLOADED);
         problem_reply(flight->batch.claims[i].context, PROBLEM_OVERLOADED,
                       status == STATUS_FULL ? "Too many claims are waiting."
                                             : "The server is stopping.");
@@ -164,52 +176,54 @@ static void answer_not_started(struct call *call, const struct claim *claim) {
     buffer_done(&members);
 }
 
-static void answer_claim(struct call *call, const struct claim *claim) {
-    switch (claim->verdict) {
-    case VERDICT_ISSUED:
-    case VERDICT_REPLAYED:
-        answer_issued(call, claim);
-        return;
-    case VERDICT_ALREADY_ISSUED:
-        answer_held(call, claim);
-        return;
-    case VERDICT_NO_SUCH_COUPON:
-        problem_reply(call, PROBLEM_COUPON_NOT_FOUND, "There is no coupon of this id.");
-        return;
-    case VERDICT_PAUSED:
-        problem_reply(call, PROBLEM_PAUSED, "Issuing is paused by the operator.");
-        return;
-    case VERDICT_NOT_STARTED:
-        answer_not_started(call, claim);
-        return;
-    case VERDICT_ENDED:
-        problem_reply(call, PROBLEM_ENDED, "Issuing has ended.");
-        return;
-    case VERDICT_SOLD_OUT:
-        problem_reply(call, PROBLEM_SOLD_OUT, "All coupons are issued.");
-        return;
-    case VERDICT_OVERLOADED:
-        problem_reply(call, PROBLEM_OVERLOADED, "Too many claims are waiting.");
-        return;
-    case VERDICT_STORAGE_UNAVAILABLE:
-        problem_reply_status(call, STATUS_IO);
-        return;
-    case VERDICT_OUTCOME_UNKNOWN:
-        problem_reply_status(call, STATUS_AMBIGUOUS);
-        return;
-    case VERDICT_STARTING:
-        problem_reply(call, PROBLEM_STARTING, "The server is reading its record.");
-        return;
-    }
-    assert(false && "a verdict");
+static const struct {
+    enum problem problem;
+    const char *detail;
+} refusals[] = {
+    [VERDICT_ALREADY_ISSUED] = {PROBLEM_ALREADY_ISSUED, "This user holds one already."},
+    [VERDICT_NO_SUCH_COUPON] = {PROBLEM_COUPON_NOT_FOUND, "There is no coupon of this id."},
+    [VERDICT_PAUSED] = {PROBLEM_PAUSED, "Issuing is paused by the operator."},
+    [VERDICT_NOT_STARTED] = {PROBLEM_NOT_STARTED, "Issuing has not started yet."},
+    [VERDICT_ENDED] = {PROBLEM_ENDED, "Issuing has ended."},
+    [VERDICT_SOLD_OUT] = {PROBLEM_SOLD_OUT, "All coupons are issued."},
+    [VERDICT_OVERLOADED] = {PROBLEM_OVERLOADED, "Too many claims are waiting."},
+    [VERDICT_STORAGE_UNAVAILABLE] = {PROBLEM_STORAGE_UNAVAILABLE,
+                                     "The record cannot be used at the moment; nothing was "
+                                     "changed."},
+    [VERDICT_OUTCOME_UNKNOWN] = {PROBLEM_OUTCOME_UNKNOWN,
+                                 "It is unknown whether this was written. Ask again to learn what "
+                                 "holds."},
+    [VERDICT_STARTING] = {PROBLEM_STARTING, "The server is reading its record."},
+};
+
+enum problem claim_problem(enum verdict verdict) {
+    assert(verdict != VERDICT_ISSUED && verdict != VERDICT_REPLAYED);
+    assert((size_t)verdict < COUNT_OF(refusals));
+    return refusals[verdict].problem;
 }
 
-void claims_answer(struct api_loop *loop, struct job *job) {
+static void answer_claim(struct call *call, const struct claim *claim) {
+    if (claim->verdict == VERDICT_ISSUED || claim->verdict == VERDICT_REPLAYED) {
+        answer_issued(call, claim);
+    } else if (claim->verdict == VERDICT_ALREADY_ISSUED) {
+        answer_held(call, claim);
+    } else if (claim->verdict == VERDICT_NOT_STARTED) {
+        answer_not_started(call, claim);
+    } else {
+        problem_reply(call, claim_problem(claim->verdict), refusals[claim->verdict].detail);
+    }
+}
+
+static void answer_flight(struct job *job) {
     struct flight *flight = (struct flight *)job;
+    struct tally tally = {.figures = &flight->parcel.loop->figures,
+                          .handed_over_us = flight->handed_over_us};
     for (size_t i = 0; i < flight->batch.count; i++) {
         answer_claim(flight->batch.claims[i].context, &flight->batch.claims[i]);
+        tally_claim(&tally, flight->batch.claims[i].verdict);
     }
-    flight_put_back(loop, flight);
+    tally_end(&tally);
+    flight_put_back(flight->parcel.loop, flight);
 }
 
 void claims_free(struct api_loop *loop) {

@@ -6,63 +6,12 @@
 
 enum { LIST_LIMIT_DEFAULT = 100, LIST_LIMIT_MAX = 500 };
 
-/* A command with what it needs until it is answered. */
-struct errand {
-    struct command command; /* first */
-    struct call *call;
-    void (*answer)(struct errand *errand);
-    uint32_t if_versions[IF_MATCH_MAX];
-};
-
-static struct errand *errand_new(struct call *call, enum job_kind kind,
-                                 void (*answer)(struct errand *)) {
-    struct errand *errand = calloc(1, sizeof(*errand));
-    if (!errand) {
-        problem_reply(call, PROBLEM_OVERLOADED, "No memory for this request.");
-        return NULL;
-    }
-    errand->command.job = (struct job){.kind = kind, .done = inbox_put, .context = call->loop};
-    errand->command.user_id = call_user_id(call);
-    errand->command.key.key = call_request_key(call);
-    errand->command.reference = call->reference;
-    errand->call = call;
-    errand->answer = answer;
-    return errand;
-}
-
-static void errand_free(struct errand *errand) {
-    free(errand->command.coupons);
-    free(errand);
-}
-
-static void errand_send(struct errand *errand) {
-    struct call *call = errand->call;
-    struct issuer *issuer = call->loop->api->issuer;
-    if (issuer_state(issuer) == ISSUER_STARTING) {
-        problem_reply(call, PROBLEM_STARTING, "The server is reading its record.");
-        errand_free(errand);
-        return;
-    }
-    int status = issuer_submit(issuer, &errand->command.job);
-    if (status) {
-        problem_reply(call, PROBLEM_OVERLOADED,
-                      status == STATUS_FULL ? "Too many requests are waiting."
-                                            : "The server is stopping.");
-        errand_free(errand);
-    }
-}
-
-void command_answer(struct job *job) {
-    struct errand *errand = (struct errand *)job;
-    errand->answer(errand);
-    errand_free(errand);
-}
-
 /* ---- coupons ---- */
 
-static void log_change(const char *event, const struct coupon_record *coupon) {
+static void log_change(const char *event, const struct errand *errand) {
+    const struct coupon_record *coupon = &errand->command.coupon;
     log_event(LOG_INFO, event, LOG_NUMBER("coupon", coupon->id),
-              LOG_NUMBER("version", coupon->version),
+              LOG_TEXT("by", errand->call->admin_name), LOG_NUMBER("version", coupon->version),
               LOG_NUMBER("total_quantity", coupon->total_quantity),
               LOG_NUMBER("issued_quantity", coupon->issued_quantity),
               LOG_TEXT("paused", coupon->paused ? "true" : "false"),
@@ -84,7 +33,7 @@ static void answer_create(struct errand *errand) {
     switch (command->status) {
     case STATUS_OK:
         if (!command->replayed) {
-            log_change("coupon-created", &command->coupon);
+            log_change("coupon-created", errand);
         }
         reply_coupon(errand->call, 201, &command->coupon, command->replayed);
         return;
@@ -126,7 +75,7 @@ static void answer_change(struct errand *errand) {
     struct command *command = &errand->command;
     switch (command->status) {
     case STATUS_OK:
-        log_change("coupon-changed", &command->coupon);
+        log_change("coupon-changed", errand);
         reply_coupon(errand->call, 200, &command->coupon, false);
         return;
     case STATUS_NOT_FOUND:
@@ -219,28 +168,6 @@ static void answer_list(struct errand *errand) {
     reply_json(errand->call, 200);
 }
 
-/* A whole number from the query; absent: *ret_value stays. */
-static int query_number(struct slice query, const char *name, uint64_t min, uint64_t max,
-                        uint64_t *ret_value, struct fault *ret_fault) {
-    char room[24];
-    struct slice text;
-    uint64_t value = 0;
-    int status = http_query_value(query, name, room, sizeof(room), &text);
-    if (status == STATUS_NOT_FOUND) {
-        return STATUS_OK;
-    }
-    if (status == STATUS_INVALID) {
-        *ret_fault = (struct fault){PROBLEM_MALFORMED_REQUEST, name, "The query is malformed."};
-        return STATUS_INVALID;
-    }
-    if (status || slice_to_u64(text, max, &value) || value < min) {
-        *ret_fault = (struct fault){PROBLEM_INVALID_VALUE, name, "The value is out of range."};
-        return STATUS_INVALID;
-    }
-    *ret_value = value;
-    return STATUS_OK;
-}
-
 void handle_coupons_read(struct call *call, const struct http_head *head, struct slice body) {
     static const char *const names[] = {"limit", "after", NULL};
     struct fault fault;
@@ -248,8 +175,9 @@ void handle_coupons_read(struct call *call, const struct http_head *head, struct
     uint64_t after_id = 0;
     (void)body;
     if (input_query_only(head->query, names, &fault) ||
-        query_number(head->query, "limit", 1, LIST_LIMIT_MAX, &limit, &fault) ||
-        query_number(head->query, "after", 0, (uint64_t)JSON_INTEGER_MAX, &after_id, &fault)) {
+        input_query_number(head->query, "limit", 1, LIST_LIMIT_MAX, &limit, &fault) ||
+        input_query_number(head->query, "after", 0, (uint64_t)JSON_INTEGER_MAX, &after_id,
+                           &fault)) {
         problem_reply_fault(call, &fault);
         return;
     }
@@ -272,7 +200,11 @@ void handle_coupons_read(struct call *call, const struct http_head *head, struct
 
 static void answer_issue(struct errand *errand) {
     const struct issue_record *issue = &errand->command.issue;
-    if (errand->command.status == STATUS_OK) {
+    bool found = errand->command.status == STATUS_OK;
+    if (found && errand->call->caller == CALLER_USER &&
+        !slice_is(call_user_id(errand->call), issue->user_id)) {
+        problem_reply(errand->call, PROBLEM_FORBIDDEN, "The issue is another user's.");
+    } else if (found) {
         reply_fields(errand->call);
         render_issue(reply_body(errand->call), issue->reference, slice_of(issue->user_id),
                      issue->issued_at_us);

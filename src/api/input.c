@@ -41,6 +41,11 @@ int input_user_id(struct call *call, struct slice user_id, struct fault *ret_fau
         return fault(ret_fault, PROBLEM_INVALID_VALUE, "userId",
                      "userId must have 1 to 128 visible ASCII characters.");
     }
+    if (call->caller == CALLER_USER) {
+        return slice_equal(user_id, call_user_id(call))
+                   ? STATUS_OK
+                   : fault(ret_fault, PROBLEM_FORBIDDEN, NULL, "The credential is another user's.");
+    }
     memcpy(call->user_id, user_id.bytes, user_id.size);
     call->user_id_size = user_id.size;
     return STATUS_OK;
@@ -119,4 +124,25 @@ void input_if_match(const struct http_head *head, uint32_t ret_versions[static I
             read_tags(head->fields[i].value, ret_versions, ret_count);
         }
     }
+}
+
+int input_query_number(struct slice query, const char *name, uint64_t min, uint64_t max,
+                       uint64_t *ret_value, struct fault *ret_fault) {
+    char room[24];
+    struct slice text;
+    uint64_t value = 0;
+    int status = http_query_value(query, name, room, sizeof(room), &text);
+    if (status == STATUS_NOT_FOUND) {
+        return STATUS_OK;
+    }
+    if (status == STATUS_INVALID) {
+        *ret_fault = (struct fault){PROBLEM_MALFORMED_REQUEST, name, "The query is malformed."};
+        return STATUS_INVALID;
+    }
+    if (status || slice_to_u64(text, max, &value) || value < min) {
+        *ret_fault = (struct fault){PROBLEM_INVALID_VALUE, name, "The value is out of range."};
+        return STATUS_INVALID;
+    }
+    *ret_value = value;
+    return STATUS_OK;
 }

@@ -30,6 +30,7 @@ static const struct {
     [PROBLEM_PRECONDITION_FAILED] = {412, "precondition-failed", "Precondition failed", false,
                                      false},
     [PROBLEM_UNAUTHORIZED] = {401, "unauthorized", "Unauthorized", false, false},
+    [PROBLEM_FORBIDDEN] = {403, "forbidden", "Forbidden", false, false},
     [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method-not-allowed", "Method not allowed", false, false},
     [PROBLEM_REQUEST_TIMEOUT] = {408, "request-timeout", "Request timeout", true, false},
     [PROBLEM_BODY_TOO_LARGE] = {413, "body-too-large", "Body too large", true, false},
@@ -43,6 +44,11 @@ static const struct {
     [PROBLEM_OUTCOME_UNKNOWN] = {503, "outcome-unknown", "Outcome unknown", false, true},
     [PROBLEM_STARTING] = {503, "starting", "Starting", false, true},
 };
+
+const char *problem_code(enum problem problem) {
+    assert((size_t)problem < COUNT_OF(problems));
+    return problems[problem].code;
+}
 
 /* splitmix64 (Steele, Lea, Flood 2014): spreads a counter over all bits. */
 static uint64_t next_request_id(struct api_loop *loop) {

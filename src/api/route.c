@@ -2,31 +2,34 @@
  * media type, size, in this order (docs/api.md). */
 #include "api/call.h"
 
-#include <sodium.h>
-
 /* The claims come first: they are what comes in crowds. */
 static const struct route routes[] = {
     {HTTP_POST, "/v1/coupons/*/issues", IDS_COUPON, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED,
-     handle_claim},
-    {HTTP_GET, "/v1/coupons/*/issues", IDS_COUPON, ACCESS_CLAIMER, BODY_NONE, QUERY_OWN,
-     handle_holding_read},
-    {HTTP_POST, "/v1/issue", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED,
+     BODY_MAX, handle_claim},
+    {HTTP_GET, "/v1/coupons/*/issues", IDS_COUPON, ACCESS_CLAIMER, BODY_NONE, QUERY_OWN, 0,
+     handle_issues_read},
+    {HTTP_POST, "/v1/issue", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED, BODY_MAX,
      handle_claim_original},
-    {HTTP_POST, "/v1/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED,
+    {HTTP_POST, "/v1/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED, BODY_MAX,
      handle_claim_original},
-    {HTTP_POST, "/v2/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED,
+    {HTTP_POST, "/v2/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED, BODY_MAX,
      handle_claim_original},
-    {HTTP_GET, "/v1/coupons/*", IDS_COUPON, ACCESS_ANYONE, BODY_NONE, QUERY_REFUSED,
+    {HTTP_GET, "/v1/coupons/*", IDS_COUPON, ACCESS_ANYONE, BODY_NONE, QUERY_REFUSED, 0,
      handle_coupon_read},
-    {HTTP_PATCH, "/v1/coupons/*", IDS_COUPON, ACCESS_ADMIN, BODY_JSON, QUERY_REFUSED,
+    {HTTP_PATCH, "/v1/coupons/*", IDS_COUPON, ACCESS_ADMIN, BODY_JSON, QUERY_REFUSED, BODY_MAX,
      handle_coupon_change},
-    {HTTP_GET, "/v1/issues/*", IDS_ISSUE, ACCESS_CLAIMER, BODY_NONE, QUERY_REFUSED,
+    {HTTP_POST, "/v1/coupons/*/issues:batch", IDS_COUPON, ACCESS_ADMIN, BODY_JSON, QUERY_REFUSED,
+     BODY_MAX_BULK, handle_claims_bulk},
+    {HTTP_GET, "/v1/users/*/issues", IDS_USER, ACCESS_CLAIMER, BODY_NONE, QUERY_REFUSED, 0,
+     handle_user_issues_read},
+    {HTTP_GET, "/v1/issues/*", IDS_ISSUE, ACCESS_CLAIMER, BODY_NONE, QUERY_REFUSED, 0,
      handle_issue_read},
-    {HTTP_GET, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_NONE, QUERY_OWN, handle_coupons_read},
-    {HTTP_POST, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_JSON, QUERY_REFUSED,
+    {HTTP_GET, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_NONE, QUERY_OWN, 0, handle_coupons_read},
+    {HTTP_POST, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_JSON, QUERY_REFUSED, BODY_MAX,
      handle_coupon_create},
-    {HTTP_GET, "/healthz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, QUERY_IGNORED, handle_health},
-    {HTTP_GET, "/readyz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, QUERY_IGNORED, handle_ready},
+    {HTTP_GET, "/healthz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, QUERY_IGNORED, 0, handle_health},
+    {HTTP_GET, "/readyz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, QUERY_IGNORED, 0, handle_ready},
+    {HTTP_GET, "/metrics", IDS_NONE, ACCESS_ANYONE, BODY_NONE, QUERY_IGNORED, 0, handle_metrics},
 };
 
 /* ---- finding ---- */
@@ -94,28 +97,57 @@ static void refuse_method(struct call *call, const struct http_head *head) {
 
 /* ---- checking ---- */
 
-/* Digests are compared, in constant time, so that neither length nor prefix leaks. */
-static bool token_is_right(const struct api *api, struct slice token) {
-    unsigned char digest[sizeof(api->token_digest)];
-    crypto_generichash(digest, sizeof(digest), (const unsigned char *)token.bytes, token.size, NULL,
-                       0);
-    return sodium_memcmp(digest, api->token_digest, sizeof(digest)) == 0;
+static bool refuse_unauthorized(struct call *call, const char *why) {
+    problem_reply_with(call, PROBLEM_UNAUTHORIZED, why, slice_of("WWW-Authenticate: Bearer\r\n"),
+                       (struct slice){0});
+    return false;
 }
 
-static bool may_admin(struct call *call, const struct http_head *head) {
+/* Size 0: none, several, or of another scheme. */
+static struct slice bearer_token(const struct http_head *head) {
     static const char scheme[] = "Bearer ";
     size_t count = 0;
     struct slice value = http_head_field(head, "authorization", &count);
     struct slice begin = {value.bytes, value.size < sizeof(scheme) - 1 ? 0 : sizeof(scheme) - 1};
-    if (count == 1 && begin.size > 0 && slice_is_nocase(begin, scheme)) {
-        struct slice token = {value.bytes + begin.size, value.size - begin.size};
-        if (token_is_right(call->loop->api, token)) {
-            return true;
-        }
+    if (count != 1 || begin.size == 0 || !slice_is_nocase(begin, scheme)) {
+        return (struct slice){0};
     }
-    problem_reply_with(call, PROBLEM_UNAUTHORIZED,
-                       "This call needs Authorization: Bearer and the admin token.",
-                       slice_of("WWW-Authenticate: Bearer\r\n"), (struct slice){0});
+    return (struct slice){value.bytes + begin.size, value.size - begin.size};
+}
+
+/* Who calls, into the call; refused when nobody who may claim. */
+static bool knows_caller(struct call *call, const struct http_head *head) {
+    struct finding finding;
+    struct slice token = bearer_token(head);
+    const struct credentials *credentials = loop_credentials(call->loop);
+    credentials_judge(credentials, token, token.size ? clock_realtime(NULL) : 0, &finding);
+    call->caller = finding.caller;
+    switch (finding.caller) {
+    case CALLER_UNKNOWN:
+        return refuse_unauthorized(call, finding.why);
+    case CALLER_BELIEVED:
+        return true;
+    case CALLER_USER:
+        memcpy(call->user_id, finding.user.text, finding.user.size);
+        call->user_id_size = finding.user.size;
+        return true;
+    case CALLER_ADMIN:
+        memcpy(call->admin_name, finding.admin_name, strlen(finding.admin_name) + 1);
+        return true;
+    }
+    assert(false && "a caller");
+    return false;
+}
+
+bool route_may_admin(struct call *call) {
+    if (call->caller == CALLER_ADMIN) {
+        return true;
+    }
+    if (call->loop->api->rules.claim_auth == CLAIM_AUTH_NONE) {
+        return refuse_unauthorized(call,
+                                   "This call needs Authorization: Bearer and an admin token.");
+    }
+    problem_reply(call, PROBLEM_FORBIDDEN, "This call is for operators.");
     return false;
 }
 
@@ -147,11 +179,27 @@ static bool takes_query(struct call *call, const struct http_head *head) {
     return true;
 }
 
+static bool read_user(struct call *call, struct slice segment) {
+    char room[USER_ID_MAX];
+    struct slice user_id = {0};
+    struct fault fault = {PROBLEM_MALFORMED_REQUEST, "userId", "The path has a bad escape."};
+    int status = http_percent_decode(segment, room, sizeof(room), &user_id);
+    /* Too long for the room is too long for a user: the empty one is refused alike. */
+    if (status == STATUS_INVALID || input_user_id(call, user_id, &fault)) {
+        problem_reply_fault(call, &fault);
+        return false;
+    }
+    return true;
+}
+
 static bool read_ids(struct call *call, struct slice segment) {
     uint64_t rank = 0;
     struct slice coupon = segment;
     if (call->route->ids == IDS_NONE) {
         return true;
+    }
+    if (call->route->ids == IDS_USER) {
+        return read_user(call, segment);
     }
     if (call->route->ids == IDS_ISSUE) {
         const char *dash = memchr(segment.bytes, '-', segment.size);
@@ -184,7 +232,10 @@ int64_t route_head(struct call *call, const struct http_head *head) {
         }
         return -1;
     }
-    if (call->route->access == ACCESS_ADMIN && !may_admin(call, head)) {
+    if (call->route->access != ACCESS_ANYONE && !knows_caller(call, head)) {
+        return -1;
+    }
+    if (call->route->access == ACCESS_ADMIN && !route_may_admin(call)) {
         return -1;
     }
     bool wants_body = call->route->body != BODY_NONE;
@@ -192,5 +243,5 @@ int64_t route_head(struct call *call, const struct http_head *head) {
         !read_ids(call, segment)) {
         return -1;
     }
-    return wants_body ? BODY_MAX : 0;
+    return call->route->body_max;
 }

@@ -1,5 +1,5 @@
 /* base: what every floor needs and C does not give: statuses, slices and growing
- * buffers, a clock that never steps back, times as text, keyed digests, log lines.
+ * buffers, a clock that never steps back, times as text, keyed digests, figures, log lines.
  *
  * Not for: anything that knows a coupon, a socket or a database. Imports nothing of ours.
  * Called by every floor above. Unless a comment says otherwise a function may be called
@@ -9,6 +9,7 @@
 #define COUPON_BASE_H
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -152,6 +153,46 @@ struct digest digest_of(const struct digest_key *key, struct slice text);
 static inline bool digest_equal(struct digest a, struct digest b) {
     return a.low == b.low && a.high == b.high;
 }
+
+/* ---- figures: counted by one thread, read by any ----------------------------------------
+ * Relaxed loads and stores, no locked instruction: counting costs what a plain add does,
+ * as long as the memory belongs to the counting thread. A reader may see a value a moment
+ * old, and the counts of one histogram apart from each other by as much. */
+
+struct counter {
+    _Atomic uint64_t value;
+};
+
+void counter_add(struct counter *counter, uint64_t count); /* the counter's one thread */
+uint64_t counter_read(const struct counter *counter);      /* any thread */
+
+#define HISTOGRAM_BOUNDS_MAX 16
+
+struct histogram_bounds {
+    const uint64_t *values; /* rising; a value equal to a bound is counted with it */
+    size_t count;
+};
+extern const struct histogram_bounds histogram_durations; /* in microseconds, 100 us to 10 s */
+extern const struct histogram_bounds histogram_sizes;     /* 1 to 2,048, doubling */
+
+struct histogram {
+    const struct histogram_bounds *bounds;
+    struct counter sum;
+    struct counter counts[HISTOGRAM_BOUNDS_MAX + 1]; /* the one after the bounds': above them all */
+};
+
+/* One or more histograms added up. Zeroed at first. */
+struct histogram_reading {
+    const struct histogram_bounds *bounds; /* NULL: nothing was added */
+    uint64_t sum;
+    uint64_t counts[HISTOGRAM_BOUNDS_MAX + 1];
+};
+
+void histogram_init(struct histogram *histogram, const struct histogram_bounds *bounds);
+/* `count` observations of `value`. The histogram's one thread. */
+void histogram_add(struct histogram *histogram, uint64_t value, uint64_t count);
+/* Adds what was counted to *total; bounds must be the same. Any thread. */
+void histogram_read(const struct histogram *histogram, struct histogram_reading *total);
 
 /* ---- log: one logfmt line on stderr per event ------------------------------------------
  * Only cli and api log. Lines are written whole, so threads do not mix. */

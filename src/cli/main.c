@@ -10,6 +10,7 @@ static void print_help(void) {
            "\n"
            "  serve     issue coupons over HTTP, recorded in one SQLite file\n"
            "  verify    check every issue in a data folder against the promises\n"
+           "  export    write the issues of a data folder as CSV or NDJSON\n"
            "  version   print the version\n"
            "  help      print this\n"
            "\n"
@@ -38,6 +39,9 @@ int main(int argc, char **argv) {
     }
     if (strcmp(argv[1], "verify") == 0) {
         return command_verify(argc - 2, argv + 2);
+    }
+    if (strcmp(argv[1], "export") == 0) {
+        return command_export(argc - 2, argv + 2);
     }
     if (is_any(argv[1], "version", "--version", "-V")) {
         return command_version();

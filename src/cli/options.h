@@ -34,5 +34,6 @@ int MUST_CHECK option_listen(const char *text, char ret_host[static 64], uint16_
 
 int command_serve(int argc, char **argv);
 int command_verify(int argc, char **argv);
+int command_export(int argc, char **argv);
 
 #endif

@@ -1,9 +1,10 @@
 /* coupon serve: the embedded server's life, from options to exit.
  *
- *   options -> folder, ledger, writer -> admin token -> port -> wait -> drain -> close
+ *   options -> folder, ledger, writer -> credentials -> port -> wait -> drain -> close
  *
  * The port opens while the writer still reads the record: claims get 503 `starting` until
- * event=ready. It waits for SIGTERM or SIGINT, or for the issuer to say that it is broken. */
+ * event=ready. It waits for SIGTERM or SIGINT, or for the issuer to say that it is broken;
+ * SIGHUP reads the credentials again. */
 #include "api/api.h"
 #include "cli/options.h"
 #include "cli/token.h"
@@ -27,6 +28,11 @@ enum option {
     OPTION_THREADS,
     OPTION_ADMIN_TOKEN_FILE,
     OPTION_CLAIM_AUTH,
+    OPTION_CLAIM_TOKEN_FILE,
+    OPTION_JWT_ALGORITHM,
+    OPTION_JWT_KEY_FILE,
+    OPTION_JWT_ISSUER,
+    OPTION_JWT_AUDIENCE,
     OPTION_CONNECTIONS,
     OPTION_QUEUE,
     OPTION_COUNT,
@@ -38,13 +44,24 @@ static const struct option_spec specs[] = {
     [OPTION_DATA] = {"data", "DIR", "the data folder, made when it is missing", "data"},
     [OPTION_THREADS] = {"threads", "N", "event loops; default: one a core", NULL},
     [OPTION_ADMIN_TOKEN_FILE] = {"admin-token-file", "FILE",
-                                 "the operators' token; default: DIR/admin-token, made at the "
-                                 "first start",
+                                 "the operators' tokens, lines of NAME TOKEN; default: "
+                                 "DIR/admin-token, made at the first start",
                                  NULL},
-    [OPTION_CLAIM_AUTH] = {"claim-auth", "none",
+    [OPTION_CLAIM_AUTH] = {"claim-auth", "none|token|jwt",
                            "how claimers prove who they are; must be given on any address but "
                            "loopback",
                            NULL},
+    [OPTION_CLAIM_TOKEN_FILE] = {"claim-token-file", "FILE",
+                                 "token: the tokens of gateways, whose userId is believed; lines "
+                                 "of NAME TOKEN",
+                                 NULL},
+    [OPTION_JWT_ALGORITHM] = {"jwt-algorithm", "HS256|RS256|ES256", "jwt: the only algorithm taken",
+                              NULL},
+    [OPTION_JWT_KEY_FILE] = {"jwt-key-file", "FILE",
+                             "jwt: the secret (HS256), or the public key in PEM", NULL},
+    [OPTION_JWT_ISSUER] = {"jwt-issuer", "NAME", "jwt: what iss must be; should be given", NULL},
+    [OPTION_JWT_AUDIENCE] = {"jwt-audience", "NAME",
+                             "jwt: what aud must be or hold; should be given", NULL},
     [OPTION_CONNECTIONS] = {"connections", "N", "connections at once; more get 503", "10000"},
     [OPTION_QUEUE] = {"queue", "N", "claims that may wait for the writer; more get 503", "65536"},
     [OPTION_COUNT] = {NULL, NULL, NULL, NULL},
@@ -60,8 +77,10 @@ struct server {
     struct http_options http;
     struct issuer_local_options issuer;
     char host[64];
-    const char *token_file;
-    struct token token;
+    struct api_rules rules;
+    struct secret_files secrets;
+    bool admin_token_given;         /* by an option: never made */
+    bool outlives_terminal;         /* started with nohup */
     int signals;                    /* signalfd */
     int ready;                      /* eventfd: the record is read */
     int broken;                     /* eventfd: the issuer wants the process to stop */
@@ -88,10 +107,6 @@ static bool read_listen(const char **values, struct server *server) {
                 values[OPTION_LISTEN]);
         return false;
     }
-    if (auth && strcmp(auth, "none") != 0) {
-        fprintf(stderr, "coupon serve: --claim-auth can be none, not \"%s\"\n", auth);
-        return false;
-    }
     if (!loopback && !auth) {
         fprintf(stderr,
                 "coupon serve: %s can be reached from other machines, so say how claimers prove "
@@ -104,11 +119,89 @@ static bool read_listen(const char **values, struct server *server) {
     return true;
 }
 
+/* The place of `value` among `names`, which end with NULL; -1 after a message. */
+static int option_choice(enum option option, const char *value, const char *const *names) {
+    for (int i = 0; names[i]; i++) {
+        if (strcmp(names[i], value) == 0) {
+            return i;
+        }
+    }
+    fprintf(stderr, "coupon serve: --%s can be %s, not \"%s\"\n", specs[option].name,
+            specs[option].value, value);
+    return -1;
+}
+
+/* Every option of claimers' credentials is wanted, allowed, or of another way. */
+static bool fits_auth(const char **values, enum claim_auth auth) {
+    static const struct {
+        enum option option;
+        enum claim_auth of;
+        bool wanted;
+    } table[] = {{OPTION_CLAIM_TOKEN_FILE, CLAIM_AUTH_TOKEN, true},
+                 {OPTION_JWT_ALGORITHM, CLAIM_AUTH_JWT, true},
+                 {OPTION_JWT_KEY_FILE, CLAIM_AUTH_JWT, true},
+                 {OPTION_JWT_ISSUER, CLAIM_AUTH_JWT, false},
+                 {OPTION_JWT_AUDIENCE, CLAIM_AUTH_JWT, false}};
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        const char *way = table[i].of == CLAIM_AUTH_JWT ? "jwt" : "token";
+        bool given = values[table[i].option] != NULL;
+        if (given && table[i].of != auth) {
+            fprintf(stderr, "coupon serve: --%s goes with --claim-auth=%s only\n",
+                    specs[table[i].option].name, way);
+            return false;
+        }
+        if (!given && table[i].of == auth && table[i].wanted) {
+            fprintf(stderr, "coupon serve: --claim-auth=%s wants --%s\n", way,
+                    specs[table[i].option].name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool read_rules(const char **values, struct server *server) {
+    static const char *const ways[] = {
+        [CLAIM_AUTH_NONE] = "none", [CLAIM_AUTH_TOKEN] = "token", [CLAIM_AUTH_JWT] = "jwt", NULL};
+    static const char *const algorithms[] = {
+        [JWT_HS256] = "HS256", [JWT_RS256] = "RS256", [JWT_ES256] = "ES256", NULL};
+    const char *way = values[OPTION_CLAIM_AUTH] ? values[OPTION_CLAIM_AUTH] : "none";
+    const char *algorithm = values[OPTION_JWT_ALGORITHM];
+    int auth = option_choice(OPTION_CLAIM_AUTH, way, ways);
+    if (auth < 0 || !fits_auth(values, (enum claim_auth)auth)) {
+        return false;
+    }
+    int number = algorithm ? option_choice(OPTION_JWT_ALGORITHM, algorithm, algorithms) : 0;
+    if (number < 0) {
+        return false;
+    }
+    server->rules = (struct api_rules){
+        .claim_auth = (enum claim_auth)auth,
+        .jwt_algorithm = (enum jwt_algorithm)number,
+        .jwt_issuer = values[OPTION_JWT_ISSUER],
+        .jwt_audience = values[OPTION_JWT_AUDIENCE],
+    };
+    return true;
+}
+
+static bool read_secret_files(const char **values, struct server *server) {
+    struct complaint complaint;
+    server->admin_token_given = values[OPTION_ADMIN_TOKEN_FILE] != NULL;
+    server->secrets.jwt_key.public = server->rules.jwt_algorithm != JWT_HS256;
+    if (secret_files_init(&server->secrets, values[OPTION_ADMIN_TOKEN_FILE],
+                          values[OPTION_CLAIM_TOKEN_FILE], values[OPTION_JWT_KEY_FILE],
+                          values[OPTION_DATA], &complaint)) {
+        fprintf(stderr, "coupon serve: %s\n", complaint.text);
+        return false;
+    }
+    return true;
+}
+
 static bool read_options(const char **values, struct server *server) {
     uint64_t threads = core_count();
     uint64_t connections = 0;
     uint64_t queue = 0;
-    if (!read_listen(values, server) ||
+    if (!read_rules(values, server) || !read_listen(values, server) ||
+        !read_secret_files(values, server) ||
         (values[OPTION_THREADS] && !option_number(&specs[OPTION_THREADS], values[OPTION_THREADS], 1,
                                                   THREADS_MAX, &threads)) ||
         !option_number(&specs[OPTION_CONNECTIONS], values[OPTION_CONNECTIONS], 1, CONNECTIONS_MAX,
@@ -120,7 +213,6 @@ static bool read_options(const char **values, struct server *server) {
     server->http.connections_max = (unsigned)connections;
     server->issuer.queue_max = (size_t)queue;
     server->issuer.directory = values[OPTION_DATA];
-    server->token_file = values[OPTION_ADMIN_TOKEN_FILE];
     return true;
 }
 
@@ -177,13 +269,15 @@ static int fail(const char *stage, const struct complaint *complaint) {
 static int take_signals(struct server *server) {
     sigset_t set;
     signal(SIGPIPE, SIG_IGN);
+    server->outlives_terminal = signal(SIGHUP, SIG_DFL) == SIG_IGN;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     if (sigprocmask(SIG_BLOCK, &set, NULL)) {
         return STATUS_IO;
     }
-    server->signals = signalfd(-1, &set, SFD_CLOEXEC);
+    server->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     server->ready = eventfd(0, EFD_CLOEXEC);
     server->broken = eventfd(0, EFD_CLOEXEC);
     return server->signals < 0 || server->ready < 0 || server->broken < 0 ? STATUS_IO : STATUS_OK;
@@ -207,24 +301,35 @@ static void raise_descriptor_limit(struct server *server) {
     }
 }
 
+static int start_api(struct server *server, struct complaint *complaint) {
+    struct api_options options = {
+        .issuer = server->running_issuer,
+        .rules = server->rules,
+        .loop_count = server->http.loop_count,
+    };
+    int status =
+        server->admin_token_given ? STATUS_OK : secret_files_make(&server->secrets, complaint);
+    if (status == STATUS_OK) {
+        status = secret_files_read(&server->secrets, &options.secrets, complaint);
+    }
+    if (status == STATUS_OK) {
+        status = api_new(&options, &server->api, complaint);
+    }
+    secret_files_wipe(&server->secrets);
+    return status;
+}
+
 static int start(struct server *server, struct complaint *complaint) {
     int status = issuer_local_start(&server->issuer, &server->running_issuer, complaint);
     if (status == STATUS_OK) {
-        status =
-            token_obtain(server->token_file, server->issuer.directory, &server->token, complaint);
-    }
-    if (status == STATUS_OK) {
-        struct api_options options = {
-            .issuer = server->running_issuer,
-            .admin_token = server->token.text,
-            .claim_auth = CLAIM_AUTH_NONE,
-            .loop_count = server->http.loop_count,
-        };
-        status = api_new(&options, &server->api, complaint);
+        status = start_api(server, complaint);
     }
     if (status == STATUS_OK) {
         struct http_handler handler = api_handler(server->api);
         status = http_server_start(&server->http, &handler, &server->http_server, complaint);
+    }
+    if (status == STATUS_OK) {
+        api_server_started(server->api, server->http_server);
     }
     return status;
 }
@@ -235,13 +340,49 @@ static void log_listening(const struct server *server) {
              server->host, http_server_port(server->http_server));
     log_event(LOG_INFO, "listening", LOG_TEXT("address", address),
               LOG_NUMBER("threads", server->http.loop_count),
-              LOG_TEXT("admin_token_file", server->token.path),
+              LOG_TEXT("admin_token_file", server->secrets.admin.path),
               LOG_TEXT("version", COUPON_VERSION));
+    if (server->rules.claim_auth == CLAIM_AUTH_JWT &&
+        !(server->rules.jwt_issuer && server->rules.jwt_audience)) {
+        log_event(LOG_WARN, "jwt-unrestricted",
+                  LOG_TEXT("hint", "tokens made for other services may be taken; give "
+                                   "--jwt-issuer and --jwt-audience"));
+    }
+}
+
+/* A file that cannot be taken leaves all the former credentials in force. */
+static void reload_secrets(struct server *server) {
+    struct complaint complaint;
+    struct api_secrets secrets;
+    if (secret_files_read(&server->secrets, &secrets, &complaint) ||
+        api_secrets_replace(server->api, &secrets, &complaint)) {
+        log_event(LOG_ERROR, "credentials-kept", LOG_TEXT("why", complaint.text),
+                  LOG_TEXT("hint", "the former ones stay in force; mend the file and send SIGHUP "
+                                   "again"));
+    } else {
+        log_event(LOG_INFO, "credentials-reloaded",
+                  LOG_TEXT("admin_token_file", server->secrets.admin.path));
+    }
+    secret_files_wipe(&server->secrets);
+}
+
+/* Returns whether one of the signals asks to stop. A SIGHUP that the kernel sent tells that
+ * the terminal went away, and with it who could press Ctrl-C. */
+static bool heed_signals(struct server *server) {
+    struct signalfd_siginfo signal;
+    while (read(server->signals, &signal, sizeof(signal)) == sizeof(signal)) {
+        bool hung_up = signal.ssi_code == SI_KERNEL && !server->outlives_terminal;
+        if (signal.ssi_signo != SIGHUP || hung_up) {
+            return true;
+        }
+        reload_secrets(server);
+    }
+    return false;
 }
 
 /* Returns the exit code that the reason to stop asks for. "ready" is said here rather than
  * by the writer, so that it never comes before "listening". */
-static int wait_for_end(const struct server *server) {
+static int wait_for_end(struct server *server) {
     enum { SIGNALS, READY, BROKEN };
     struct pollfd polled[] = {[SIGNALS] = {.fd = server->signals, .events = POLLIN},
                               [READY] = {.fd = server->ready, .events = POLLIN},
@@ -252,8 +393,10 @@ static int wait_for_end(const struct server *server) {
         } else if (polled[BROKEN].revents) {
             return polled[READY].fd < 0 ? EXIT_CODE_BROKEN : EXIT_CODE_FAILED;
         } else if (polled[SIGNALS].revents) {
-            log_event(LOG_INFO, "draining", LOG_TEXT("hint", "finishing what is under way"));
-            return EXIT_CODE_OK;
+            if (heed_signals(server)) {
+                log_event(LOG_INFO, "draining", LOG_TEXT("hint", "finishing what is under way"));
+                return EXIT_CODE_OK;
+            }
         } else if (polled[READY].revents) {
             polled[READY].fd = -1; /* poll passes over it from now on */
             log_event(LOG_INFO, "ready", LOG_TEXT("data", server->issuer.directory));
@@ -304,8 +447,10 @@ int command_serve(int argc, char **argv) {
                    "usage: coupon serve [options]\n\n");
             options_print(specs);
             printf("\nSIGTERM or Ctrl-C: takes no new connections, finishes what is under way,\n"
-                   "closes the file and exits with 0. Exit code 1: could not start; 2: wrong\n"
-                   "options; 3: the outcome of a write is unknown, start anew.\n");
+                   "closes the file and exits with 0. SIGHUP: reads the files of tokens and keys\n"
+                   "again; one that cannot be taken leaves the former in force.\n"
+                   "Exit code 1: could not start; 2: wrong options; 3: the outcome of a write is\n"
+                   "unknown, start anew.\n");
         }
         return help ? EXIT_CODE_OK : EXIT_CODE_USAGE;
     }

@@ -1,17 +1,36 @@
-/* token: the admin token's file. Internal to cli/. */
+/* token: the files of credentials: admin tokens, claimers' tokens, the key of theirs.
+ * Internal to cli/. What the files must hold is the api's business. */
 #ifndef COUPON_CLI_TOKEN_H
 #define COUPON_CLI_TOKEN_H
 
 #include "api/api.h"
 
-struct token {
-    char text[ADMIN_TOKEN_MAX + 1];
-    char path[4096]; /* where it was read or written */
+/* A larger file is refused. */
+#define SECRET_FILE_MAX 65536
+
+struct secret_file {
+    const char *kind;    /* "admin-token": for complaints and events of the log */
+    bool public;         /* others may read it */
+    char path[4096];     /* "": there is none */
+    struct buffer bytes; /* as last read */
 };
 
-/* Reads the token from `file`, or from DIRECTORY/admin-token when `file` is NULL, which is
- * made (0600, random) when it is missing. The first line counts. */
-int MUST_CHECK token_obtain(const char *file, const char *directory, struct token *ret_token,
-                            struct complaint *complaint);
+struct secret_files {
+    struct secret_file admin;
+    struct secret_file claim;
+    struct secret_file jwt_key;
+};
+
+/* Where they are; NULL: none, but DIRECTORY/admin-token for the admin's. STATUS_INVALID: a
+ * path is too long. */
+int MUST_CHECK secret_files_init(struct secret_files *files, const char *admin, const char *claim,
+                                 const char *jwt_key, const char *directory,
+                                 struct complaint *complaint);
+/* Makes the admin token's file (0600, one random token) when it is missing. */
+int MUST_CHECK secret_files_make(const struct secret_files *files, struct complaint *complaint);
+/* Reads them all. What is handed out lasts until secret_files_wipe, which forgets them. */
+int MUST_CHECK secret_files_read(struct secret_files *files, struct api_secrets *ret_secrets,
+                                 struct complaint *complaint);
+void secret_files_wipe(struct secret_files *files);
 
 #endif

@@ -81,6 +81,10 @@ struct slice http_head_field(const struct http_head *head, const char *name, siz
 int MUST_CHECK http_query_value(struct slice query, const char *name, char *room, size_t room_size,
                                 struct slice *ret_value);
 
+/* A percent-encoded text, decoded into `room`. STATUS_INVALID (bad escape), STATUS_FULL. */
+int MUST_CHECK http_percent_decode(struct slice encoded, char *room, size_t room_size,
+                                   struct slice *ret_decoded);
+
 /* A chunked body, decoded as it comes. Zeroed at first. */
 struct http_chunked {
     int phase;

@@ -60,6 +60,16 @@ static int value_decode(struct slice encoded, char *room, size_t room_size, size
     return STATUS_OK;
 }
 
+int http_percent_decode(struct slice encoded, char *room, size_t room_size,
+                        struct slice *ret_decoded) {
+    size_t size = 0;
+    int status = value_decode(encoded, room, room_size, &size);
+    if (status == STATUS_OK) {
+        *ret_decoded = (struct slice){room, size};
+    }
+    return status;
+}
+
 /* Cuts the part up to `separator`, or all, off *text. */
 static struct slice cut(struct slice *text, char separator) {
     const char *found = text->size == 0 ? NULL : memchr(text->bytes, separator, text->size);

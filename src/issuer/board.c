@@ -1,5 +1,7 @@
-/* Published coupons: a chained hash table of fixed size under a read-write lock that the
- * writer takes only when a coupon is made, changed or archived. */
+/* Published coupons: a chained hash table of fixed size, and an array in the order of ids for
+ * those who walk, under a read-write lock that the writer takes only when a coupon is made,
+ * changed or archived. A coupon with an id below others' moves their places in the array: at
+ * 262,144 coupons two megabytes, well under a millisecond. */
 #include "issuer/board.h"
 
 #include <pthread.h>
@@ -13,6 +15,8 @@ struct board {
     pthread_rwlock_t *lock; /* of its own, so that a reader may lock a const board */
     size_t mask;
     _Atomic size_t count;
+    struct board_entry **by_id; /* `count` of them, for readers that walk */
+    size_t by_id_capacity;
     struct board_entry *buckets[];
 };
 
@@ -66,6 +70,7 @@ void board_free(struct board *board) {
         }
     }
     pthread_rwlock_destroy(board->lock);
+    free(board->by_id);
     free(board->lock);
     free(board);
 }
@@ -79,13 +84,46 @@ static struct board_entry **place_of(struct board *board, uint64_t coupon_id) {
     return place;
 }
 
+/* The place in by_id of the first coupon whose id is not below this one. */
+static size_t rank_of(const struct board *board, uint64_t coupon_id) {
+    size_t low = 0;
+    size_t high = board->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (board->by_id[middle]->coupon_id < coupon_id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+/* Room for one more in by_id. Readers look at it under the lock only. */
+static int reserve_place(struct board *board) {
+    if (board->count < board->by_id_capacity) {
+        return STATUS_OK;
+    }
+    size_t capacity = board->by_id_capacity ? board->by_id_capacity * 2 : 64;
+    pthread_rwlock_wrlock(board->lock);
+    struct board_entry **by_id = realloc(board->by_id, capacity * sizeof(by_id[0]));
+    if (by_id) {
+        board->by_id = by_id;
+        board->by_id_capacity = capacity;
+    }
+    pthread_rwlock_unlock(board->lock);
+    return by_id ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
 int board_put(struct board *board, const struct coupon_record *coupon) {
     size_t size = offsetof(struct coupon_record, metadata) + strlen(coupon->metadata) + 1;
     struct board_entry *entry = calloc(1, sizeof(*entry) + size);
-    if (!entry) {
+    if (!entry || reserve_place(board)) {
+        free(entry);
         return STATUS_NO_MEMORY;
     }
     entry->coupon_id = coupon->id;
+    entry->total_quantity = coupon->total_quantity;
     atomic_init(&entry->issued_quantity, coupon->issued_quantity);
     entry->size = size;
     memcpy(entry->record, coupon, size);
@@ -95,8 +133,14 @@ int board_put(struct board *board, const struct coupon_record *coupon) {
     struct board_entry *former = *place;
     entry->next = former ? former->next : NULL;
     *place = entry;
+    size_t rank = rank_of(board, coupon->id);
+    if (!former) {
+        memmove(&board->by_id[rank + 1], &board->by_id[rank],
+                (board->count - rank) * sizeof(board->by_id[0]));
+        board->count++;
+    }
+    board->by_id[rank] = entry;
     pthread_rwlock_unlock(board->lock);
-    atomic_fetch_add(&board->count, former ? 0 : 1);
     free(former);
     return STATUS_OK;
 }
@@ -106,8 +150,11 @@ void board_remove(struct board *board, uint64_t coupon_id) {
     struct board_entry **place = place_of(board, coupon_id);
     struct board_entry *entry = *place;
     if (entry) {
+        size_t rank = rank_of(board, coupon_id);
         *place = entry->next;
-        atomic_fetch_sub(&board->count, 1);
+        board->count--;
+        memmove(&board->by_id[rank], &board->by_id[rank + 1],
+                (board->count - rank) * sizeof(board->by_id[0]));
     }
     pthread_rwlock_unlock(board->lock);
     free(entry);
@@ -115,6 +162,15 @@ void board_remove(struct board *board, uint64_t coupon_id) {
 
 struct board_entry *board_find(struct board *board, uint64_t coupon_id) {
     return *place_of(board, coupon_id);
+}
+
+size_t board_buckets(const struct board *board) {
+    return board->mask + 1;
+}
+
+const struct board_entry *board_bucket(const struct board *board, size_t bucket) {
+    assert(bucket <= board->mask);
+    return board->buckets[bucket];
 }
 
 size_t board_count(const struct board *board) {
@@ -135,4 +191,22 @@ int board_read(const struct board *board, uint64_t coupon_id, struct coupon_reco
     }
     pthread_rwlock_unlock(board->lock);
     return status;
+}
+
+size_t board_quantities(const struct board *board, uint64_t after_id, size_t limit,
+                        struct coupon_quantities *ret_quantities) {
+    assert(limit <= BOARD_SLICE_MAX);
+    pthread_rwlock_rdlock(board->lock);
+    size_t first = rank_of(board, after_id + 1);
+    size_t count = 0;
+    for (; count < limit && first + count < board->count; count++) {
+        const struct board_entry *entry = board->by_id[first + count];
+        ret_quantities[count] = (struct coupon_quantities){
+            .coupon_id = entry->coupon_id,
+            .total_quantity = entry->total_quantity,
+            .issued_quantity = atomic_load(&entry->issued_quantity),
+        };
+    }
+    pthread_rwlock_unlock(board->lock);
+    return count;
 }

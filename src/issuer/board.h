@@ -16,6 +16,7 @@ struct board_entry {
     struct board_entry *next;
     uint64_t coupon_id;
     _Atomic uint32_t issued_quantity;
+    int64_t total_quantity;
     uint64_t step;     /* the writer's: the step that touched it last … */
     size_t count_slot; /* … and its place in that step's counts */
     size_t size;       /* of `record` */
@@ -30,10 +31,18 @@ int MUST_CHECK board_put(struct board *board, const struct coupon_record *coupon
 void board_remove(struct board *board, uint64_t coupon_id); /* writer only */
 /* Writer only: NULL when there is none. Valid until the next put or remove. */
 struct board_entry *board_find(struct board *board, uint64_t coupon_id);
+/* Writer only: the entries of one bucket, of board_buckets; an entry never leaves its own. */
+size_t board_buckets(const struct board *board);
+const struct board_entry *board_bucket(const struct board *board, size_t bucket);
 size_t board_count(const struct board *board); /* any thread */
 
 /* Any thread: a copy. STATUS_NOT_FOUND. */
 int MUST_CHECK board_read(const struct board *board, uint64_t coupon_id,
                           struct coupon_record *ret_coupon);
+/* Any thread: up to `limit` (<= BOARD_SLICE_MAX, so that the writer never waits long) of the
+ * coupons with id > after_id, by id. Returns how many. */
+#define BOARD_SLICE_MAX 128
+size_t board_quantities(const struct board *board, uint64_t after_id, size_t limit,
+                        struct coupon_quantities *ret_quantities);
 
 #endif

@@ -247,6 +247,52 @@ static int read_holding(struct core *core, struct command *command) {
     return search_archived(core, command);
 }
 
+/* A coupon that has no issues is told from one that does not exist. */
+static int read_issues(struct core *core, struct command *command) {
+    int status = ledger_issues_read(core->ledger, command->reference, command->limit,
+                                    command->issues, &command->issue_count);
+    if (status == STATUS_OK && command->issue_count == 0) {
+        status = ledger_coupon_read(core->ledger, command->reference.coupon_id, &command->coupon);
+    }
+    return status;
+}
+
+static int add_holding(struct command *command, struct holding holding) {
+    if (command->holding_count == command->holding_capacity) {
+        size_t capacity = command->holding_capacity * 2 + 8;
+        struct holding *holdings = realloc(command->holdings, capacity * sizeof(holdings[0]));
+        if (!holdings) {
+            return STATUS_NO_MEMORY;
+        }
+        command->holdings = holdings;
+        command->holding_capacity = capacity;
+    }
+    command->holdings[command->holding_count++] = holding;
+    return STATUS_OK;
+}
+
+/* Buckets of the board looked through in one turn: of 262,144 there are a few hundred turns
+ * of microseconds each, between which claims are taken. */
+enum { BUCKETS_A_TURN = 1024 };
+
+static int read_user_issues(struct core *core, struct command *command) {
+    size_t end = command->progress + BUCKETS_A_TURN;
+    size_t buckets = board_buckets(core->board);
+    end = end < buckets ? end : buckets;
+    for (; command->progress < end; command->progress++) {
+        const struct board_entry *entry = board_bucket(core->board, command->progress);
+        for (; entry; entry = entry->next) {
+            struct holding holding = {.reference.coupon_id = entry->coupon_id};
+            if (engine_holding(core->engine, entry->coupon_id, command->user,
+                               &holding.reference.rank, &holding.issued_at_us) == STATUS_OK &&
+                add_holding(command, holding)) {
+                return STATUS_NO_MEMORY;
+            }
+        }
+    }
+    return end < buckets ? STATUS_BUSY : STATUS_OK;
+}
+
 static int perform(struct core *core, int64_t now_us, struct command *command) {
     switch (command->job.kind) {
     case JOB_COUPON_CREATE:
@@ -262,6 +308,10 @@ static int perform(struct core *core, int64_t now_us, struct command *command) {
         return ledger_issue_read(core->ledger, command->reference, &command->issue);
     case JOB_HOLDING_READ:
         return read_holding(core, command);
+    case JOB_ISSUES_READ:
+        return read_issues(core, command);
+    case JOB_USER_ISSUES_READ:
+        return read_user_issues(core, command);
     case JOB_CLAIMS:
         break;
     }

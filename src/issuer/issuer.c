@@ -19,6 +19,11 @@ int issuer_coupon(const struct issuer *issuer, uint64_t coupon_id,
     return issuer->operations->coupon(issuer, coupon_id, ret_coupon);
 }
 
+size_t issuer_quantities(const struct issuer *issuer, uint64_t after_id, size_t limit,
+                         struct coupon_quantities *ret_quantities) {
+    return issuer->operations->quantities(issuer, after_id, limit, ret_quantities);
+}
+
 struct issuer_figures issuer_figures(const struct issuer *issuer) {
     return issuer->operations->figures(issuer);
 }

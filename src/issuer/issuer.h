@@ -51,13 +51,15 @@ struct claim {
 
 enum job_kind {
     JOB_CLAIMS,
-    JOB_COUPON_CREATE, /* coupon, key -> coupon, status; EXISTS, CONFLICT; replayed */
-    JOB_COUPON_CHANGE, /* patch -> coupon, status; NOT_FOUND, CONFLICT, INVALID + field */
-    JOB_COUPON_READ,   /* coupon.id -> coupon; archived ones too; NOT_FOUND */
-    JOB_COUPONS_READ,  /* after_id, limit -> coupons, coupon_count */
-    JOB_ISSUE_READ,    /* reference -> issue; NOT_FOUND */
-    JOB_HOLDING_READ,  /* reference.coupon_id, user, user_id -> issue; NOT_FOUND
-                          (`known` tells whether there is such a coupon) */
+    JOB_COUPON_CREATE,    /* coupon, key -> coupon, status; EXISTS, CONFLICT; replayed */
+    JOB_COUPON_CHANGE,    /* patch -> coupon, status; NOT_FOUND, CONFLICT, INVALID + field */
+    JOB_COUPON_READ,      /* coupon.id -> coupon; archived ones too; NOT_FOUND */
+    JOB_COUPONS_READ,     /* after_id, limit -> coupons, coupon_count */
+    JOB_ISSUE_READ,       /* reference -> issue; NOT_FOUND */
+    JOB_HOLDING_READ,     /* reference.coupon_id, user, user_id -> issue; NOT_FOUND
+                             (`known` tells whether there is such a coupon) */
+    JOB_ISSUES_READ,      /* reference (rank: after), limit -> issues, issue_count; NOT_FOUND */
+    JOB_USER_ISSUES_READ, /* user -> holdings, holding_count: of coupons in memory */
 };
 
 struct job {
@@ -88,6 +90,12 @@ enum coupon_patch_bit {
     PATCH_ARCHIVED = 256,
 };
 
+/* One issue that a user holds. */
+struct holding {
+    struct issue_reference reference;
+    int64_t issued_at_us;
+};
+
 struct command {
     struct job job;    /* first */
     int status;        /* answered: STATUS_OK, one named at the kind, or FULL, IO, NO_MEMORY,
@@ -109,6 +117,12 @@ struct command {
     size_t limit;
     struct coupon_record *coupons; /* room for `limit`, the submitter's */
     size_t coupon_count;
+    struct issue_record *issues; /* room for `limit`, the submitter's */
+    size_t issue_count;
+    struct holding *holdings; /* from malloc, the submitter's to free; in no order */
+    size_t holding_count;
+    size_t holding_capacity;
+    size_t progress; /* the issuer's: where the next turn goes on; 0 at first */
 };
 
 struct issuer; /* opaque; begins with its operations */
@@ -136,11 +150,28 @@ enum issuer_state issuer_state(const struct issuer *issuer);
 int MUST_CHECK issuer_coupon(const struct issuer *issuer, uint64_t coupon_id,
                              struct coupon_record *ret_coupon);
 
+/* What of a coupon changes with every issue. */
+struct coupon_quantities {
+    uint64_t coupon_id;
+    int64_t total_quantity; /* COUPON_UNLIMITED */
+    uint32_t issued_quantity;
+};
+/* Up to `limit` of the coupons in memory with id > after_id, by id; returns how many.
+ * Looked up in slices, so that it holds up nobody for long. */
+size_t issuer_quantities(const struct issuer *issuer, uint64_t after_id, size_t limit,
+                         struct coupon_quantities *ret_quantities);
+
 struct issuer_figures {
     uint64_t coupons;
     uint64_t issues;
     uint64_t queue_depth; /* claims waiting */
     int64_t clock_held_back_us;
+    uint64_t memory_bytes;                /* of the engine: issues and their index */
+    uint64_t commit_failures;             /* commits that failed, their claims told so */
+    struct histogram_reading step_claims; /* claims decided together */
+    struct histogram_reading commit_rows; /* issues a commit */
+    struct histogram_reading commit_us;   /* deciding, writing and syncing such a batch */
+    struct histogram_reading checkpoint_us;
 };
 struct issuer_figures issuer_figures(const struct issuer *issuer);
 
@@ -181,6 +212,7 @@ struct issuer_operations {
     struct digest (*user_digest)(const struct issuer *, struct slice);
     enum issuer_state (*state)(const struct issuer *);
     int (*coupon)(const struct issuer *, uint64_t, struct coupon_record *);
+    size_t (*quantities)(const struct issuer *, uint64_t, size_t, struct coupon_quantities *);
     struct issuer_figures (*figures)(const struct issuer *);
     int (*stop)(struct issuer *, struct complaint *);
     void (*free)(struct issuer *);

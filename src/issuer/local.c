@@ -7,6 +7,19 @@
 /* Start is refused when the record is further ahead of the clock than this (I5). */
 static const int64_t AHEAD_MAX_US = 60 * US_PER_SECOND;
 
+/* Housekeeping that took less found nothing to do: a checkpoint writes hundreds of pages. */
+static const int64_t CHECKPOINT_US_MIN = 100;
+
+/* Counted by the writer. */
+struct writer_figures {
+    struct counter memory_bytes;
+    struct counter commit_failures;
+    struct histogram step_claims;
+    struct histogram commit_rows;
+    struct histogram commit_us;
+    struct histogram checkpoint_us;
+};
+
 struct local {
     struct issuer issuer; /* first */
     struct issuer_local_options options;
@@ -14,6 +27,7 @@ struct local {
     struct queue queue;
     struct clock clock;
     int64_t next_probe_us; /* monotonic; the writer's */
+    struct writer_figures figures;
     pthread_t writer;
     int close_status;
     struct complaint close_complaint;
@@ -43,6 +57,8 @@ static void publish_state(struct local *local) {
 static void publish(struct local *local) {
     struct engine_figures figures = engine_figures(local->core->engine);
     atomic_store(&local->issues, figures.issues);
+    atomic_store_explicit(&local->figures.memory_bytes.value, figures.memory_bytes,
+                          memory_order_relaxed);
     atomic_store(&local->held_back_us, local->clock.held_back_us);
     publish_state(local);
 }
@@ -64,17 +80,56 @@ static void do_command(struct local *local, struct command *command, int64_t now
     }
 }
 
+static uint64_t claims_in(const struct job_list *batches) {
+    uint64_t count = 0;
+    for (const struct job *job = batches->first; job; job = job->next) {
+        count += ((const struct claim_batch *)job)->count;
+    }
+    return count;
+}
+
+/* issuer_step with the clock held beside it. A step that granted nothing wrote nothing, so
+ * it counts among the steps and not among the commits. */
+static void measured_step(struct local *local, int64_t now_us, const struct job_list *claims) {
+    const struct core *core = local->core;
+    struct writer_figures *figures = &local->figures;
+    bool was_ready = core->state == ISSUER_READY;
+    int64_t begin_us = clock_monotonic_us();
+    issuer_step(local->core, now_us, claims);
+    int64_t took_us = clock_monotonic_us() - begin_us;
+    if (!was_ready) {
+        return;
+    }
+    histogram_add(&figures->step_claims, claims_in(claims), 1);
+    if (core->state != ISSUER_READY) {
+        counter_add(&figures->commit_failures, 1);
+    } else if (core->row_count > 0) {
+        histogram_add(&figures->commit_rows, core->row_count, 1);
+        histogram_add(&figures->commit_us, (uint64_t)took_us, 1);
+    }
+}
+
+static void measured_tend(struct local *local) {
+    bool idle = queue_is_empty(&local->queue);
+    int64_t begin_us = clock_monotonic_us();
+    core_tend(local->core, idle);
+    int64_t took_us = clock_monotonic_us() - begin_us;
+    if (took_us >= CHECKPOINT_US_MIN) {
+        histogram_add(&local->figures.checkpoint_us, (uint64_t)took_us, 1);
+    }
+}
+
 static void do_step(struct local *local, struct job_list *claims, struct job *command) {
     int64_t now_us = clock_now(&local->clock);
     if (claims->first) {
-        issuer_step(local->core, now_us, claims);
+        measured_step(local, now_us, claims);
         publish(local);
         deliver(claims);
     }
     if (command) {
         do_command(local, (struct command *)command, clock_now(&local->clock));
     }
-    core_tend(local->core, queue_is_empty(&local->queue));
+    measured_tend(local);
     publish(local);
 }
 
@@ -132,14 +187,37 @@ static int local_coupon(const struct issuer *issuer, uint64_t coupon_id,
     return board_read(((const struct local *)issuer)->core->board, coupon_id, ret_coupon);
 }
 
+static size_t local_quantities(const struct issuer *issuer, uint64_t after_id, size_t limit,
+                               struct coupon_quantities *ret_quantities) {
+    const struct board *board = ((const struct local *)issuer)->core->board;
+    size_t count = 0;
+    while (count < limit) {
+        size_t slice = limit - count < BOARD_SLICE_MAX ? limit - count : BOARD_SLICE_MAX;
+        size_t got = board_quantities(board, after_id, slice, &ret_quantities[count]);
+        count += got;
+        if (got < slice) {
+            break;
+        }
+        after_id = ret_quantities[count - 1].coupon_id;
+    }
+    return count;
+}
+
 static struct issuer_figures local_figures(const struct issuer *issuer) {
     const struct local *local = (const struct local *)issuer;
-    return (struct issuer_figures){
+    struct issuer_figures figures = {
         .coupons = board_count(local->core->board),
         .issues = atomic_load(&local->issues),
         .queue_depth = atomic_load(&local->queue.claim_count),
         .clock_held_back_us = atomic_load(&local->held_back_us),
+        .memory_bytes = counter_read(&local->figures.memory_bytes),
+        .commit_failures = counter_read(&local->figures.commit_failures),
     };
+    histogram_read(&local->figures.step_claims, &figures.step_claims);
+    histogram_read(&local->figures.commit_rows, &figures.commit_rows);
+    histogram_read(&local->figures.commit_us, &figures.commit_us);
+    histogram_read(&local->figures.checkpoint_us, &figures.checkpoint_us);
+    return figures;
 }
 
 static int local_stop(struct issuer *issuer, struct complaint *complaint) {
@@ -165,6 +243,7 @@ static const struct issuer_operations local_operations = {
     .user_digest = local_user_digest,
     .state = local_state,
     .coupon = local_coupon,
+    .quantities = local_quantities,
     .figures = local_figures,
     .stop = local_stop,
     .free = local_free,
@@ -210,6 +289,13 @@ static int open_ledger(struct local *local, struct ledger **ret_ledger,
     return status;
 }
 
+static void init_figures(struct writer_figures *figures) {
+    histogram_init(&figures->step_claims, &histogram_sizes);
+    histogram_init(&figures->commit_rows, &histogram_sizes);
+    histogram_init(&figures->commit_us, &histogram_durations);
+    histogram_init(&figures->checkpoint_us, &histogram_durations);
+}
+
 int issuer_local_start(const struct issuer_local_options *options, struct issuer **ret_issuer,
                        struct complaint *complaint) {
     struct ledger *ledger = NULL;
@@ -220,6 +306,7 @@ int issuer_local_start(const struct issuer_local_options *options, struct issuer
     local->issuer.operations = &local_operations;
     local->options = *options;
     atomic_init(&local->state, ISSUER_STARTING);
+    init_figures(&local->figures);
     int status = open_ledger(local, &ledger, complaint);
     if (status) {
         free(local);

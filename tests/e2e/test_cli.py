@@ -8,7 +8,8 @@ import pytest
 from support import check
 from support.server import run
 
-FLAGS = ["listen", "data", "threads", "admin-token-file", "claim-auth", "connections", "queue"]
+FLAGS = ["listen", "data", "threads", "admin-token-file", "claim-auth", "claim-token-file",
+         "jwt-algorithm", "jwt-key-file", "jwt-issuer", "jwt-audience", "connections", "queue"]
 TOKEN = "a-token-of-our-own-that-is-long-enough-0123456789"
 
 
@@ -188,7 +189,7 @@ class TestTheAdminToken:
         path.chmod(mode)
         return path
 
-    @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\nthe rest is for people\n"])
+    @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n# the rest is for people\n"])
     def test_it_may_come_from_a_file(self, new_server, tmp_path, end):
         path = self.own(tmp_path, TOKEN.encode() + end)
         server = new_server("--admin-token-file", path).start()

@@ -18,6 +18,10 @@ void __wrap_http_reply(struct http_exchange *exchange, const struct http_respons
     snprintf(exchange->content_type, sizeof(exchange->content_type), "%s", response->content_type);
     snprintf(exchange->fields, sizeof(exchange->fields), "%.*s", (int)response->fields.size,
              response->fields.size ? response->fields.bytes : "");
+    if (strncmp(exchange->content_type, "text/plain", 10) == 0) {
+        exchange->text = strndup(response->body.bytes, response->body.size);
+        return;
+    }
     json_error_t error;
     exchange->json = json_loadb(response->body.bytes, response->body.size,
                                 JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
@@ -37,6 +41,7 @@ void __wrap_http_loop_wake(struct http_loop *loop) {
 
 void exchange_done(struct http_exchange *exchange) {
     json_decref(exchange->json);
+    free(exchange->text);
     *exchange = (struct http_exchange){0};
 }
 
@@ -121,11 +126,32 @@ static int fake_coupon(const struct issuer *issuer, uint64_t coupon_id,
     return STATUS_OK;
 }
 
+static struct issuer_figures fake_figures(const struct issuer *issuer) {
+    return world_of(issuer)->figures;
+}
+
+/* Coupon n has n + 1, of which n are issued; every third is unlimited. */
+static size_t fake_quantities(const struct issuer *issuer, uint64_t after_id, size_t limit,
+                              struct coupon_quantities *ret_quantities) {
+    size_t count = 0;
+    uint64_t last_id = world_of(issuer)->quantities_max;
+    for (uint64_t id = after_id + 1; id <= last_id && count < limit; id++) {
+        ret_quantities[count++] = (struct coupon_quantities){
+            .coupon_id = id,
+            .total_quantity = id % 3 == 0 ? COUPON_UNLIMITED : (int64_t)id + 1,
+            .issued_quantity = (uint32_t)id,
+        };
+    }
+    return count;
+}
+
 static const struct issuer_operations fake_operations = {
     .submit = fake_submit,
     .user_digest = fake_digest,
     .state = fake_state,
     .coupon = fake_coupon,
+    .quantities = fake_quantities,
+    .figures = fake_figures,
 };
 
 /* ---- the world ---- */
@@ -137,8 +163,7 @@ int world_setup(void **state) {
     world->state = ISSUER_READY;
     struct api_options options = {
         .issuer = &world->issuer,
-        .admin_token = ADMIN_TOKEN,
-        .claim_auth = CLAIM_AUTH_NONE,
+        .secrets.admin_tokens = {slice_of(ADMIN_TOKEN), "the tokens"},
         .loop_count = 1,
     };
     assert_int_equal(api_new(&options, &world->api, NULL), STATUS_OK);

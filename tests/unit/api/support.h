@@ -21,9 +21,10 @@ struct http_exchange {
     unsigned replies;
     int status;
     bool close;
-    char content_type[40];
+    char content_type[64];
     char fields[512]; /* terminated */
-    json_t *json;     /* the body */
+    json_t *json;     /* the body; NULL when it is plain text */
+    char *text;       /* the body when it is plain text; terminated */
 };
 
 void exchange_done(struct http_exchange *exchange);
@@ -45,6 +46,8 @@ struct world {
     int submit_status;
     struct job *jobs[8]; /* submitted and not answered */
     size_t job_count;
+    struct issuer_figures figures;
+    size_t quantities_max; /* issuer_quantities tells coupons 1 to this: support.c */
     bool has_coupon;
     struct coupon_record coupon; /* what issuer_coupon finds */
     struct api *api;

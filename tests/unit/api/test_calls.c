@@ -12,7 +12,9 @@
 static int new_with(const char *token, struct complaint *complaint) {
     static struct issuer issuer;
     struct api *api = NULL;
-    struct api_options options = {.issuer = &issuer, .admin_token = token, .loop_count = 2};
+    struct api_options options = {.issuer = &issuer,
+                                  .secrets.admin_tokens = {slice_of(token), "the tokens"},
+                                  .loop_count = 2};
     int status = api_new(&options, &api, complaint);
     assert_int_equal(status == STATUS_OK, api != NULL);
     api_free(api);

@@ -159,6 +159,7 @@ static void every_problem_has_its_status_and_code(void **state) {
         {PROBLEM_INVALID_VALUE, 422, "invalid-value"},
         {PROBLEM_PRECONDITION_FAILED, 412, "precondition-failed"},
         {PROBLEM_UNAUTHORIZED, 401, "unauthorized"},
+        {PROBLEM_FORBIDDEN, 403, "forbidden"},
         {PROBLEM_METHOD_NOT_ALLOWED, 405, "method-not-allowed"},
         {PROBLEM_REQUEST_TIMEOUT, 408, "request-timeout"},
         {PROBLEM_BODY_TOO_LARGE, 413, "body-too-large"},

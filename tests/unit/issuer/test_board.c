@@ -139,6 +139,49 @@ static void a_published_count_is_read_without_a_put(void **state) {
     board_free(board);
 }
 
+/* The board walked in slices of `limit` tells the coupons whose version is not 0, by id. */
+static void expect_walk(struct board *board, const uint32_t *versions, size_t ids, size_t limit) {
+    struct coupon_quantities slice[BOARD_SLICE_MAX];
+    uint64_t after_id = 0;
+    size_t id = 0;
+    size_t count;
+    do {
+        count = board_quantities(board, after_id, limit, slice);
+        for (size_t i = 0; i < count; i++) {
+            for (id++; id <= ids && versions[id] == 0; id++) {
+                /* not on the board */
+            }
+            assert_int_equal(slice[i].coupon_id, id);
+            assert_int_equal(slice[i].issued_quantity, id % 7 + versions[id]);
+            assert_int_equal(slice[i].total_quantity, 100);
+            after_id = id;
+        }
+    } while (count == limit);
+    for (id++; id <= ids; id++) {
+        assert_int_equal(versions[id], 0);
+    }
+}
+
+static void coupons_are_walked_in_slices_by_id(void **state) {
+    (void)state;
+    enum { IDS = 300 };
+    uint32_t versions[IDS + 1] = {0};
+    struct board *board = board_of(16);
+    struct coupon_quantities none[1];
+    assert_int_equal(board_quantities(board, 0, 1, none), 0);
+    for (uint32_t id = IDS; id >= 1; id -= 3) { /* each before all that are there */
+        versions[id] = id;
+        put(board, id, id);
+    }
+    expect_walk(board, versions, IDS, BOARD_SLICE_MAX);
+    expect_walk(board, versions, IDS, 1);
+    expect_walk(board, versions, IDS, 7);
+    assert_int_equal(board_quantities(board, IDS, 1, none), 0);
+    assert_int_equal(board_quantities(board, IDS - 1, 1, none), 1);
+    assert_int_equal(board_quantities(board, 0, 0, none), 0);
+    board_free(board);
+}
+
 static void random_changes_agree_with_a_plain_array(void **state) {
     (void)state;
     enum { IDS = 40, CHANGES = 20000 };
@@ -160,6 +203,9 @@ static void random_changes_agree_with_a_plain_array(void **state) {
         id = (uint64_t)random_between(&random, 1, IDS);
         expect(board, id, versions[id]);
         assert_int_equal(board_count(board), count);
+        if (i % 16 == 0) {
+            expect_walk(board, versions, IDS, (size_t)random_between(&random, 1, IDS));
+        }
     }
     board_free(board);
 }
@@ -177,12 +223,19 @@ struct reader {
 static void *read_on(void *context) {
     struct reader *reader = context;
     struct coupon_record read;
+    struct coupon_quantities walk[SHARED_IDS + 1];
     for (uint64_t id = 1; !atomic_load(reader->over); id = id % SHARED_IDS + 1) {
         if (board_read(reader->board, id, &read) == STATUS_OK) {
             struct coupon_record expected = coupon_numbered(id, read.version);
             reader->torn += !same_coupon(&read, &expected);
         }
         reader->torn += board_count(reader->board) > SHARED_IDS;
+        size_t count = board_quantities(reader->board, 0, COUNT_OF(walk), walk);
+        reader->torn += count > SHARED_IDS;
+        for (size_t i = 0; i < count; i++) {
+            reader->torn += walk[i].coupon_id > SHARED_IDS || walk[i].total_quantity != 100;
+            reader->torn += i > 0 && walk[i - 1].coupon_id >= walk[i].coupon_id;
+        }
     }
     return NULL;
 }
@@ -217,6 +270,7 @@ int main(void) {
         cmocka_unit_test(coupons_in_one_bucket_do_not_touch_each_other),
         cmocka_unit_test(a_copy_stays_as_it_was_read),
         cmocka_unit_test(a_published_count_is_read_without_a_put),
+        cmocka_unit_test(coupons_are_walked_in_slices_by_id),
         cmocka_unit_test(random_changes_agree_with_a_plain_array),
         cmocka_unit_test(readers_never_see_half_a_coupon),
     };

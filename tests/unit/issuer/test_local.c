@@ -39,6 +39,46 @@ static void it_starts_issues_and_stops(void **state) {
     assert_record(running->folder, 1, 2);
 }
 
+static uint64_t count_in(const struct histogram_reading *reading) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < COUNT_OF(reading->counts); i++) {
+        count += reading->counts[i];
+    }
+    return count;
+}
+
+static void what_it_did_is_told_in_figures(void **state) {
+    struct running *running = *state;
+    struct coupon_quantities coupons[3];
+    running_start(running);
+    struct issuer_figures figures = issuer_figures(running->issuer);
+    assert_int_equal(count_in(&figures.step_claims), 0);
+    assert_int_equal(issuer_quantities(running->issuer, 0, 3, coupons), 0);
+    running_make_coupon(running, 5, 2);
+    running_make_coupon(running, 2, COUPON_UNLIMITED);
+    assert_int_equal(running_claim(running, 5, "ann"), VERDICT_ISSUED);
+    assert_int_equal(running_claim(running, 5, "ann"), VERDICT_ALREADY_ISSUED);
+    assert_int_equal(running_claim(running, 5, "bob"), VERDICT_ISSUED);
+    figures = issuer_figures(running->issuer);
+    assert_int_equal(count_in(&figures.step_claims), 3);
+    assert_int_equal(figures.step_claims.sum, 3);
+    assert_int_equal(count_in(&figures.commit_rows), 2); /* a refusal writes nothing */
+    assert_int_equal(figures.commit_rows.sum, 2);
+    assert_int_equal(count_in(&figures.commit_us), 2);
+    assert_true(figures.commit_us.sum > 0);
+    assert_int_equal(figures.commit_failures, 0);
+    assert_true(figures.memory_bytes > 0);
+    assert_int_equal(issuer_quantities(running->issuer, 0, 3, coupons), 2);
+    assert_int_equal(coupons[0].coupon_id, 2);
+    assert_true(coupons[0].total_quantity == COUPON_UNLIMITED);
+    assert_int_equal(coupons[1].coupon_id, 5);
+    assert_int_equal(coupons[1].issued_quantity, 2);
+    assert_int_equal(issuer_quantities(running->issuer, 0, 1, coupons), 1);
+    assert_int_equal(issuer_quantities(running->issuer, 2, 3, coupons), 1);
+    assert_int_equal(coupons[0].coupon_id, 5);
+    running_stop(running);
+}
+
 static void what_was_issued_is_there_after_a_new_start(void **state) {
     struct running *running = *state;
     struct digest_key former;
@@ -354,6 +394,7 @@ static void a_full_disk_is_survived(void **state) {
     assert_int_equal(issuer_state(running->issuer), ISSUER_READY);
     assert_int_equal(running_claim(running, 1, "cat"), VERDICT_ISSUED);
     assert_int_equal(running_claim(running, 1, "bob"), VERDICT_SOLD_OUT);
+    assert_int_equal(issuer_figures(running->issuer).commit_failures, 1); /* ann's was none */
     assert_int_equal(running->state_count, 3);
     running_stop(running);
     assert_record(running->folder, 1, 2);
@@ -412,6 +453,7 @@ static void a_failed_sync_ends_issuing_until_a_new_start(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_ISSUER(it_starts_issues_and_stops),
+        WITH_ISSUER(what_it_did_is_told_in_figures),
         WITH_ISSUER(what_was_issued_is_there_after_a_new_start),
         WITH_ISSUER(a_folder_has_one_issuer_at_a_time),
         WITH_ISSUER(a_folder_that_cannot_be_is_refused_at_once),
