@@ -1,5 +1,6 @@
 /* Claims: gathered over one turn of the loop, sent to the issuer as one batch, answered when
- * the batch comes back. */
+ * the batch comes back. Not for: deciding (issuer), operators' calls (commands.c). Called by
+ * route.c's table and, at the end of a turn and with the answers, by api.c. */
 #include "api/call.h"
 
 #include <stdlib.h>
@@ -120,7 +121,7 @@ static void answer_issued(struct call *call, const struct claim *claim) {
     struct issue_reference reference = {.coupon_id = claim->coupon_id, .rank = claim->rank};
     struct buffer *fields = reply_fields(call);
     struct buffer *body = reply_body(call);
-    bool original = call->route->ids == IDS_NONE;
+    bool original = call->route->ids == IDS_NONE; /* their bodies name the coupon, not the path */
     if (claim->verdict == VERDICT_REPLAYED) {
         buffer_text(fields, "Idempotent-Replayed: true\r\n");
     }
@@ -128,9 +129,7 @@ static void answer_issued(struct call *call, const struct claim *claim) {
         buffer_text(body, "true");
     } else {
         buffer_text(fields, "Location: /v1/issues/");
-        buffer_u64(fields, reference.coupon_id);
-        buffer_text(fields, "-");
-        buffer_u64(fields, reference.rank);
+        render_issue_id(fields, reference);
         buffer_text(fields, "\r\n");
         render_issue(body, reference, claim->user_id, claim->issued_at_us);
     }
@@ -188,17 +187,11 @@ static void answer_claim(struct call *call, const struct claim *claim) {
     case VERDICT_SOLD_OUT:
         problem_reply(call, PROBLEM_SOLD_OUT, "All coupons are issued.");
         return;
-    case VERDICT_OVERLOADED:
-        problem_reply(call, PROBLEM_OVERLOADED, "Too many claims are waiting.");
-        return;
     case VERDICT_STORAGE_UNAVAILABLE:
         problem_reply_status(call, STATUS_IO);
         return;
     case VERDICT_OUTCOME_UNKNOWN:
         problem_reply_status(call, STATUS_AMBIGUOUS);
-        return;
-    case VERDICT_STARTING:
-        problem_reply(call, PROBLEM_STARTING, "The server is reading its record.");
         return;
     }
     assert(false && "a verdict");

@@ -304,8 +304,9 @@ int command_serve(int argc, char **argv) {
                    "usage: coupon serve [options]\n\n");
             options_print(specs);
             printf("\nSIGTERM or Ctrl-C: takes no new connections, finishes what is under way,\n"
-                   "closes the file and exits with 0. Exit code 1: could not start; 2: wrong\n"
-                   "options; 3: the outcome of a write is unknown, start anew.\n");
+                   "closes the file and exits with 0. Exit code 1: could not start, or not\n"
+                   "close the file; 2: wrong options; 3: the outcome of a write is unknown,\n"
+                   "start anew.\n");
         }
         return help ? EXIT_CODE_OK : EXIT_CODE_USAGE;
     }

@@ -1,4 +1,5 @@
-/* token: the admin token's file. Internal to cli/. */
+/* token: the admin token's file. Not for: judging a credential (api). Internal to cli/: called
+ * by serve. */
 #ifndef COUPON_CLI_TOKEN_H
 #define COUPON_CLI_TOKEN_H
 

@@ -27,10 +27,8 @@ enum verdict {
     VERDICT_ENDED,
     VERDICT_SOLD_OUT,
     /* not verdicts on the claim but on us; 503 */
-    VERDICT_OVERLOADED,
     VERDICT_STORAGE_UNAVAILABLE,
     VERDICT_OUTCOME_UNKNOWN,
-    VERDICT_STARTING,
 };
 
 struct claim {
@@ -67,6 +65,15 @@ struct job {
     void *context; /* the submitter's */
 };
 
+/* Jobs in order, linked by `next`; zeroed: none. For whoever has the jobs at the time. */
+struct job_list {
+    struct job *first;
+    struct job *last;
+};
+
+void job_list_push(struct job_list *list, struct job *job);
+struct job *job_list_pop(struct job_list *list); /* the oldest; NULL when empty */
+
 #define CLAIM_BATCH_MAX 2048
 
 struct claim_batch {
@@ -91,8 +98,8 @@ enum coupon_patch_bit {
 struct command {
     struct job job;    /* first */
     int status;        /* answered: STATUS_OK, one named at the kind, or FULL, IO, NO_MEMORY,
-                          AMBIGUOUS, STOPPED (503 each) */
-    const char *field; /* with STATUS_INVALID: the API's name of the field; a constant */
+                          AMBIGUOUS, DAMAGED (503 each) */
+    const char *field; /* with STATUS_INVALID: the API's name of the field, or NULL; a constant */
     const char *why;   /* with STATUS_INVALID: a sentence; a constant */
     bool known;
     bool replayed;
