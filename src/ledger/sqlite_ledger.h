@@ -5,6 +5,7 @@
  *   sqlite_open.c         connection, settings, recovery, closing
  *   sqlite_schema.c       migrations, and the texts of all statements
  *   sqlite_transaction.c  begin, commit, abort; which failures are known and which are not
+ *   sqlite_rows.c         the rows of an append, as a table for its INSERT
  *   sqlite_write.c        appends, creations, changes, the probe, checkpoints
  *   sqlite_read.c         small reads
  *   sqlite_visit.c        the whole record, in order
@@ -67,7 +68,7 @@ enum sqlite_statement {
     SQL_BEGIN,
     SQL_COMMIT,
     SQL_ROLLBACK,
-    SQL_ISSUE_INSERT,
+    SQL_ISSUES_INSERT,
     SQL_ISSUED_UPDATE,
     SQL_ID_LAST,
     SQL_COUPON_INSERT,
@@ -89,11 +90,19 @@ enum sqlite_statement {
     SQL_COUNT,
 };
 
+/* What the virtual table issue_rows shows: the rows of the append that is under way. */
+struct sqlite_rows {
+    const struct issue_row *issues;
+    size_t count;
+    size_t position; /* of the row that was read last */
+};
+
 struct sqlite_ledger {
     struct ledger ledger; /* first */
     struct sqlite_folder folder;
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
+    struct sqlite_rows rows;
     bool existing_only;   /* nothing may be written */
     bool broken;          /* an ambiguous failure happened; every call says so */
     bool pads_frames;     /* the VFS promises no POWERSAFE_OVERWRITE: see commit_failure_is_known */
@@ -114,6 +123,11 @@ extern const sqlite_migration sqlite_migrations[];
 /* Prepares every statement. STATUS_DAMAGED when the file's tables are not what it claims. */
 int MUST_CHECK sqlite_statements_prepare(struct sqlite_ledger *ledger, struct complaint *complaint);
 void sqlite_statements_finalize(struct sqlite_ledger *ledger);
+
+/* ---- sqlite_rows.c ---- */
+
+/* Makes the table issue_rows known to the connection; it shows ledger->rows. */
+int MUST_CHECK sqlite_rows_register(struct sqlite_ledger *ledger, struct complaint *complaint);
 
 /* ---- sqlite_transaction.c ---- */
 

@@ -288,6 +288,9 @@ static int ledger_begin(struct sqlite_ledger *ledger, const struct ledger_sqlite
         status = connection_make_durable(ledger, complaint);
     }
     if (status == STATUS_OK) {
+        status = sqlite_rows_register(ledger, complaint);
+    }
+    if (status == STATUS_OK) {
         status = sqlite_statements_prepare(ledger, complaint);
     }
     if (status == STATUS_OK && !ledger->existing_only) {

@@ -1,8 +1,8 @@
 /* What changes the SQLite ledger: appends, creations, changes, the probe, and the
  * checkpoints between them. For the issuer's writer thread, through ledger.h.
  *
- * Plain INSERT and UPDATE only: an OR IGNORE or ON CONFLICT would turn a contradiction into
- * a false success. */
+ * No OR IGNORE, OR REPLACE or ON CONFLICT anywhere: they would turn a contradiction into a
+ * false success. */
 #include "ledger/sqlite_ledger.h"
 
 /* A checkpoint of so many frames (4 KiB each) is due when nobody waits, and when somebody
@@ -28,25 +28,46 @@ void sqlite_bind_text(sqlite3_stmt *statement, int parameter, struct slice text)
 
 /* ---- issues ---- */
 
-static int rows_insert(struct sqlite_ledger *ledger, const struct issue_row *issues, size_t count,
-                       struct complaint *complaint) {
-    sqlite3_stmt *statement = ledger->statements[SQL_ISSUE_INSERT];
+/* As sqlite_issue_decode asks of a row. Here, since CHECKs in the table took a fifth of the
+ * time of an append. */
+static bool issue_is_possible(const struct issue_row *issue) {
+    return issue->reference.coupon_id >= 1 && issue->reference.coupon_id <= JSON_INTEGER_MAX &&
+           issue->reference.rank >= 1 && issue->user_id.size >= 1 &&
+           issue->user_id.size <= USER_ID_MAX && issue->request_key.size <= REQUEST_KEY_MAX &&
+           issue->issued_at_us >= TIME_US_MIN && issue->issued_at_us <= TIME_US_MAX;
+}
+
+static int rows_check(const struct issue_row *issues, size_t count, struct complaint *complaint) {
     for (size_t i = 0; i < count; i++) {
-        const struct issue_row *issue = &issues[i];
-        sqlite_bind_integer(statement, 1, (int64_t)issue->reference.coupon_id);
-        sqlite_bind_integer(statement, 2, issue->reference.rank);
-        sqlite_bind_text(statement, 3, issue->user_id);
-        sqlite_bind_text(statement, 4, issue->request_key);
-        sqlite_bind_integer(statement, 5, issue->issued_at_us);
-        int result = sqlite_run(statement);
-        if (result != SQLITE_OK) {
-            char doing[96];
-            sqlite3_snprintf(sizeof(doing), doing, "add coupon %lld rank %u to",
-                             (long long)issue->reference.coupon_id, issue->reference.rank);
-            return sqlite_fail(ledger, result, doing, complaint);
+        if (!issue_is_possible(&issues[i])) {
+            return complain(complaint, STATUS_CONFLICT,
+                            "coupon %llu rank %u: its user, key or date cannot be in a ledger",
+                            (unsigned long long)issues[i].reference.coupon_id,
+                            issues[i].reference.rank);
         }
     }
     return STATUS_OK;
+}
+
+/* One run of one statement, which reads the rows from ledger->rows (sqlite_rows.c). */
+static int rows_insert(struct sqlite_ledger *ledger, const struct issue_row *issues, size_t count,
+                       struct complaint *complaint) {
+    if (count == 0) {
+        return STATUS_OK;
+    }
+    ledger->rows = (struct sqlite_rows){.issues = issues, .count = count};
+    int result = sqlite_run(ledger->statements[SQL_ISSUES_INSERT]);
+    size_t last = ledger->rows.position;
+    ledger->rows = (struct sqlite_rows){.issues = NULL};
+    if (result == SQLITE_OK) {
+        assert(sqlite3_changes64(ledger->db) == (int64_t)count);
+        return STATUS_OK;
+    }
+    last = last < count ? last : count - 1;
+    char doing[96];
+    sqlite3_snprintf(sizeof(doing), doing, "add coupon %lld rank %u to",
+                     (long long)issues[last].reference.coupon_id, issues[last].reference.rank);
+    return sqlite_fail(ledger, result, doing, complaint);
 }
 
 /* The CHECK on issued_quantity is the last guard of I1. */
@@ -80,7 +101,10 @@ int sqlite_append(struct ledger *base, const struct issue_row *issues, size_t is
     if (status < 0) {
         return status;
     }
-    status = rows_insert(ledger, issues, issue_count, complaint);
+    status = rows_check(issues, issue_count, complaint);
+    if (status == STATUS_OK) {
+        status = rows_insert(ledger, issues, issue_count, complaint);
+    }
     if (status == STATUS_OK) {
         status = counts_update(ledger, counts, coupon_count, complaint);
     }

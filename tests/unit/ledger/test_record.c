@@ -298,100 +298,6 @@ static void issues_are_listed_in_slices_by_rank(void **state) {
     assert_int_equal(count, 0);
 }
 
-static void user_ids_differ_by_case_and_by_length(void **state) {
-    struct ledger *ledger = ledger_of(state);
-    uint64_t id = add_coupon(ledger, 5);
-    char longest[USER_ID_MAX];
-    memset(longest, '~', sizeof(longest));
-    struct issue_row rows[] = {
-        {.reference = {id, 1}, .user_id = slice_of("Anna"), .issued_at_us = NOW_US},
-        {.reference = {id, 2}, .user_id = slice_of("anna"), .issued_at_us = NOW_US},
-        {.reference = {id, 3},
-         .user_id = {longest, sizeof(longest)},
-         .request_key = {longest, sizeof(longest)},
-         .issued_at_us = NOW_US},
-    };
-    struct issued_count issued = {id, 3};
-    assert_int_equal(ledger_append(ledger, rows, 3, &issued, 1, &complaint), STATUS_OK);
-    struct issue_record issue;
-    assert_int_equal(ledger_issue_read(ledger, rows[0].reference, &issue), STATUS_OK);
-    assert_string_equal(issue.user_id, "Anna");
-    assert_int_equal(ledger_issue_read(ledger, rows[2].reference, &issue), STATUS_OK);
-    assert_int_equal(strlen(issue.user_id), USER_ID_MAX);
-    assert_int_equal(strlen(issue.request_key), REQUEST_KEY_MAX);
-}
-
-static void a_batch_may_span_coupons(void **state) {
-    struct ledger *ledger = ledger_of(state);
-    uint64_t a = add_coupon(ledger, 5);
-    uint64_t b = add_coupon(ledger, COUPON_UNLIMITED);
-    struct issue_row rows[] = {
-        {.reference = {b, 1}, .user_id = slice_of("u1"), .issued_at_us = NOW_US},
-        {.reference = {a, 1}, .user_id = slice_of("u1"), .issued_at_us = NOW_US},
-        {.reference = {b, 2}, .user_id = slice_of("u2"), .issued_at_us = NOW_US},
-    };
-    struct issued_count issued[] = {{b, 2}, {a, 1}};
-    assert_int_equal(ledger_append(ledger, rows, 3, issued, 2, &complaint), STATUS_OK);
-    struct coupon_record coupon;
-    assert_int_equal(ledger_coupon_read(ledger, b, &coupon), STATUS_OK);
-    assert_int_equal(coupon.issued_quantity, 2);
-    assert_int_equal(ledger_append(ledger, NULL, 0, NULL, 0, &complaint), STATUS_OK);
-}
-
-static void the_ledger_itself_refuses_over_issue(void **state) {
-    struct ledger *ledger = ledger_of(state);
-    uint64_t id = add_coupon(ledger, 3);
-    assert_int_equal(append_ranks(ledger, id, 1, 2), STATUS_OK);
-    assert_complains(STATUS_CONFLICT, append_ranks(ledger, id, 3, 2));
-    assert_ranks(ledger, id, 2);
-    assert_int_equal(append_ranks(ledger, id, 3, 1), STATUS_OK);
-    assert_complains(STATUS_CONFLICT, append_ranks(ledger, id, 4, 1));
-    assert_ranks(ledger, id, 3);
-}
-
-static void a_rank_is_given_once(void **state) {
-    struct ledger *ledger = ledger_of(state);
-    uint64_t id = add_coupon(ledger, 100);
-    assert_int_equal(append_ranks(ledger, id, 1, 2), STATUS_OK);
-    assert_complains(STATUS_CONFLICT, append_ranks(ledger, id, 2, 2));
-    assert_ranks(ledger, id, 2);
-}
-
-static void rows_the_schema_forbids_are_refused(void **state) {
-    struct ledger *ledger = ledger_of(state);
-    uint64_t id = add_coupon(ledger, 100);
-    char too_long[USER_ID_MAX + 1];
-    memset(too_long, 'x', sizeof(too_long));
-    struct issue_row bad[] = {
-        {.reference = {id, 0}, .user_id = slice_of("u"), .issued_at_us = NOW_US},
-        {.reference = {id, 1}, .user_id = {NULL, 0}, .issued_at_us = NOW_US},
-        {.reference = {id, 1}, .user_id = {too_long, sizeof(too_long)}, .issued_at_us = NOW_US},
-        {.reference = {id, 1},
-         .user_id = slice_of("u"),
-         .request_key = {too_long, sizeof(too_long)},
-         .issued_at_us = NOW_US},
-        {.reference = {id, 1}, .user_id = slice_of("u"), .issued_at_us = TIME_US_MAX + 1},
-    };
-    struct issued_count issued = {id, 1};
-    for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        assert_complains(STATUS_CONFLICT,
-                         ledger_append(ledger, &bad[i], 1, &issued, 1, &complaint));
-    }
-    assert_ranks(ledger, id, 0);
-}
-
-static void issues_need_a_coupon_and_a_count_that_rises(void **state) {
-    struct ledger *ledger = ledger_of(state);
-    assert_complains(STATUS_CONFLICT, append_ranks(ledger, 8, 1, 1));
-    uint64_t id = add_coupon(ledger, 100);
-    assert_int_equal(append_ranks(ledger, id, 1, 5), STATUS_OK);
-    struct issue_row row = {
-        .reference = {id, 6}, .user_id = slice_of("u6"), .issued_at_us = NOW_US};
-    struct issued_count lower = {id, 5};
-    assert_complains(STATUS_CONFLICT, ledger_append(ledger, &row, 1, &lower, 1, &complaint));
-    assert_ranks(ledger, id, 5);
-}
-
 /* ---- the latest moment ---- */
 
 static void the_latest_moment_is_of_issues_creations_and_changes(void **state) {
@@ -564,12 +470,6 @@ int main(void) {
         with_ledger(a_creation_key_used_twice_creates_nothing),
         with_ledger(issues_are_read_back_as_they_were_appended),
         with_ledger(issues_are_listed_in_slices_by_rank),
-        with_ledger(user_ids_differ_by_case_and_by_length),
-        with_ledger(a_batch_may_span_coupons),
-        with_ledger(the_ledger_itself_refuses_over_issue),
-        with_ledger(a_rank_is_given_once),
-        with_ledger(rows_the_schema_forbids_are_refused),
-        with_ledger(issues_need_a_coupon_and_a_count_that_rises),
         with_ledger(the_latest_moment_is_of_issues_creations_and_changes),
         with_ledger(a_visit_goes_by_coupon_revision_and_rank),
         with_ledger(a_visitor_can_stop_the_visit),
