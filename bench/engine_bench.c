@@ -1,14 +1,17 @@
 /* engine_bench: what a claim costs in the engine, alone and in one thread, as JSON lines.
  *
- * Not for: anything with a disk or a socket in it (load-test/). Called by a person:
+ * Not for: anything with a disk or a socket in it (ledger_bench.c, http_bench.py). Called by a
+ * person:
  *     meson setup -Dbench=true --buildtype=release build/bench && ninja -C build/bench
  *     build/bench/bench/engine-bench [warm]
  *
  * "warm" touches a gigabyte before and keeps it, so that what the kernel takes to hand out
  * memory (a page fault may cost 0.2 us on bare metal and 15 us in a nested guest) is left
- * out. *
- * Claims come in batches of 256 as the issuer makes them: a pass of engine_prefetch, a pass
- * of engine_prefetch_holding, then the decisions. */
+ * out.
+ *
+ * Claims come in batches of 256: a pass of engine_prefetch, a pass of
+ * engine_prefetch_holding, then the decisions. (The issuer does the same some claims ahead
+ * of each decision.) */
 #include "engine/engine.h"
 
 #include <malloc.h>

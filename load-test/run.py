@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 import compare
-from target import ApiError, Api, OwnServer, end
+from target import Api, ApiError, OwnServer, end, first_token
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -306,9 +306,7 @@ def against_own(options):
 
 
 def against_target(options):
-    token = None
-    if options.admin_token_file:
-        token = Path(options.admin_token_file).read_text(encoding="ascii").strip()
+    token = first_token(Path(options.admin_token_file)) if options.admin_token_file else None
     api = Api(options.target.rstrip("/"), token)
     before = api.coupon(options.coupon) if options.coupon else api.create_coupon(options.quantity)
     if before["totalQuantity"] is None:

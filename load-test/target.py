@@ -21,6 +21,15 @@ class ApiError(Exception):
     """A sentence about a call that did not work."""
 
 
+def first_token(path):
+    """Of a file of tokens: lines of TOKEN or NAME TOKEN, # before a note."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    words = next((line.split() for line in lines if line.strip() and line[0] != "#"), None)
+    if not words:
+        raise ApiError(f"there is no token in {path}")
+    return words[-1]
+
+
 class Api:
     """The few calls that the load test itself makes."""
 
@@ -85,8 +94,7 @@ class OwnServer:
                 env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True)
         address = self.address()
-        token = (self.data / "admin-token").read_text(encoding="ascii").strip()
-        return Api("http://" + address, token)
+        return Api("http://" + address, first_token(self.data / "admin-token"))
 
     def address(self):
         """What it logs with event=listening, once it has also logged event=ready."""

@@ -433,8 +433,9 @@ def read_arguments(arguments):
         prog="./dev test", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Runs every test, or those of the given parts; ends in the line\n"
                     "N passed, N failed. Whole logs are in build/test-logs/.",
-        epilog="parts:\n" + "\n".join(f"  {part.name:<10} also chosen by: {' '.join(part.words)}"
-                                      for part in PARTS)
+        epilog="parts, and the words that choose some of them together:\n"
+               + "\n".join(f"  {part.name:<10} {' '.join(set(part.words) - {part.name})}".rstrip()
+                           for part in PARTS)
                + "\n\nWhat follows -- goes to pytest: ./dev test e2e -- -k sold_out")
     parser.add_argument("--quick", action="store_true",
                         help="style, unit and end-to-end tests without sanitizers, fuzzing and "

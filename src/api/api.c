@@ -40,7 +40,7 @@ void api_free(struct api *api) {
         return;
     }
     for (unsigned i = 0; i < api->loops_started; i++) {
-        assert(!api->loops[i].inbox_first);
+        assert(!api->loops[i].inbox.first);
         pthread_mutex_destroy(&api->loops[i].inbox_lock);
     }
     credentials_release(api->credentials);
@@ -89,24 +89,17 @@ void api_server_started(struct api *api, const struct http_server *server) {
 void inbox_put(struct job *job) {
     struct api_loop *loop = ((struct parcel *)job->context)->loop;
     pthread_mutex_lock(&loop->inbox_lock);
-    job->next = NULL;
-    if (loop->inbox_last) {
-        loop->inbox_last->next = job;
-    } else {
-        loop->inbox_first = job;
-    }
-    loop->inbox_last = job;
+    job_list_push(&loop->inbox, job);
     if (!loop->stopped) {
         http_loop_wake(loop->http_loop);
     }
     pthread_mutex_unlock(&loop->inbox_lock);
 }
 
-static struct job *inbox_take(struct api_loop *loop) {
+static struct job_list inbox_take(struct api_loop *loop) {
     pthread_mutex_lock(&loop->inbox_lock);
-    struct job *jobs = loop->inbox_first;
-    loop->inbox_first = NULL;
-    loop->inbox_last = NULL;
+    struct job_list jobs = loop->inbox;
+    loop->inbox = (struct job_list){0};
     pthread_mutex_unlock(&loop->inbox_lock);
     return jobs;
 }
@@ -181,11 +174,10 @@ static void on_turn_end(void *loop_context) {
 }
 
 static void on_woken(void *loop_context) {
-    struct job *job = inbox_take(loop_context);
-    while (job) {
-        struct job *next = job->next;
+    struct job_list jobs = inbox_take(loop_context);
+    struct job *job;
+    while ((job = job_list_pop(&jobs)) != NULL) {
         ((struct parcel *)job->context)->answer(job);
-        job = next;
     }
 }
 

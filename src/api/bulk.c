@@ -13,7 +13,7 @@ struct bulk {
     struct call *call;
     struct claim *claims;
     size_t count;
-    size_t judged; /* users before the slice; after the last one all that were judged */
+    size_t judged; /* users before the slice */
     char *texts;   /* what the claims point into */
 };
 
@@ -37,16 +37,11 @@ static void render_held(struct buffer *body, const struct claim *claim) {
     buffer_text(body, "\"");
 }
 
-/* `judged` false: the queue took no more of this batch, so the claim was never made. */
-static void render_result(struct buffer *body, const struct claim *claim, bool judged) {
+static void render_result(struct buffer *body, const struct claim *claim) {
     bool issued = claim->verdict == VERDICT_ISSUED || claim->verdict == VERDICT_REPLAYED;
     buffer_text(body, "{\"userId\":");
     buffer_json_string(body, claim->user_id);
     buffer_text(body, ",\"result\":\"");
-    if (!judged) {
-        buffer_format(body, "%s\"}", problem_code(PROBLEM_OVERLOADED));
-        return;
-    }
     buffer_text(body, issued ? "issued" : problem_code(claim_problem(claim->verdict)));
     buffer_text(body, "\"");
     if (issued || claim->verdict == VERDICT_ALREADY_ISSUED) {
@@ -63,15 +58,24 @@ static void render_result(struct buffer *body, const struct claim *claim, bool j
     buffer_text(body, "}");
 }
 
-/* Answers and frees. No such coupon is told once, for the call. */
+/* Users the queue did not take have no verdict of their own. */
+static void count_told(const struct bulk *bulk) {
+    struct loop_figures *figures = &bulk->parcel.loop->figures;
+    for (size_t i = 0; i < bulk->count; i++) {
+        figures_claim(figures, i < bulk->judged ? bulk->claims[i].verdict : VERDICT_OVERLOADED);
+    }
+}
+
+/* Answers and frees. No such coupon, or nothing taken by the queue, is told for the call. */
 static void bulk_answer(struct bulk *bulk) {
     struct call *call = bulk->call;
-    for (size_t i = 0; i < bulk->count; i++) {
-        figures_claim(&call->loop->figures, bulk->claims[i].verdict);
-    }
-    if (bulk->claims[0].verdict == VERDICT_NO_SUCH_COUPON) {
-        problem_reply(call, PROBLEM_COUPON_NOT_FOUND, "There is no coupon of this id.");
+    count_told(bulk);
+    enum verdict first = bulk->claims[0].verdict;
+    if (first == VERDICT_NO_SUCH_COUPON || first == VERDICT_OVERLOADED) {
         bulk_free(bulk);
+        problem_reply(call, claim_problem(first),
+                      first == VERDICT_OVERLOADED ? "Too many claims are waiting."
+                                                  : "There is no coupon of this id.");
         return;
     }
     struct buffer *body = reply_body(call);
@@ -79,7 +83,7 @@ static void bulk_answer(struct bulk *bulk) {
     buffer_text(body, "{\"results\":[");
     for (size_t i = 0; i < bulk->count; i++) {
         buffer_text(body, i ? "," : "");
-        render_result(body, &bulk->claims[i], i < bulk->judged);
+        render_result(body, &bulk->claims[i]);
     }
     buffer_text(body, "]}");
     bulk_free(bulk);
@@ -96,6 +100,7 @@ static void bulk_send(struct bulk *bulk) {
         return;
     }
     if (bulk->judged == 0) {
+        count_told(bulk);
         problem_reply(bulk->call, PROBLEM_OVERLOADED, "Too many claims are waiting.");
         bulk_free(bulk);
     } else {

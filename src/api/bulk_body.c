@@ -9,11 +9,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-static int fault(struct fault *ret_fault, enum problem problem, const char *detail) {
-    *ret_fault = (struct fault){.problem = problem, .field = "userIds", .detail = detail};
-    return STATUS_INVALID;
-}
-
 /* What is being gathered. */
 struct bulk_users {
     struct claim *claims;
@@ -74,8 +69,8 @@ static int read_array(const json_t *array, char *texts, struct bulk_users *users
             memcpy(digits, number.bytes, number.size);
             buffer_done(&number);
         } else if (!json_is_string(value)) {
-            return fault(ret_fault, PROBLEM_MALFORMED_REQUEST,
-                         "userIds must be an array of strings or integers.");
+            return fault_malformed(ret_fault, "userIds",
+                                   "userIds must be an array of strings or integers.");
         }
         memcpy(texts + at, text.bytes, text.size);
         add_user(users, (struct slice){texts + at, text.size});
@@ -90,15 +85,13 @@ static int read_any(struct slice body, char *texts, struct bulk_users *users,
     const json_t *array = json_object_get(object, "userIds");
     int status;
     if (!json_is_object(object)) {
-        status = fault(ret_fault, PROBLEM_MALFORMED_REQUEST,
-                       "The body must be one JSON object without duplicates.");
-        ret_fault->field = NULL;
+        status = fault_malformed(ret_fault, NULL,
+                                 "The body must be one JSON object without duplicates.");
     } else if (!json_is_array(array)) {
-        status = fault(ret_fault, PROBLEM_MALFORMED_REQUEST, "userIds must be an array.");
+        status = fault_malformed(ret_fault, "userIds", "userIds must be an array.");
     } else if (json_object_size(object) != 1) {
-        status = fault(ret_fault, PROBLEM_MALFORMED_REQUEST,
-                       "The body has a field that this call does not take.");
-        ret_fault->field = NULL;
+        status =
+            fault_malformed(ret_fault, NULL, "The body has a field that this call does not take.");
     } else {
         status = read_array(array, texts, users, ret_fault);
     }
@@ -108,11 +101,11 @@ static int read_any(struct slice body, char *texts, struct bulk_users *users,
 
 static int judge(const struct bulk_users *users, struct fault *ret_fault) {
     if (users->count == 0 || users->overfull) {
-        return fault(ret_fault, PROBLEM_INVALID_VALUE, "userIds must name 1 to 10000 users.");
+        return fault_invalid(ret_fault, "userIds", "userIds must name 1 to 10000 users.");
     }
     if (users->bad_user) {
-        return fault(ret_fault, PROBLEM_INVALID_VALUE,
-                     "Every user must have 1 to 128 visible ASCII characters.");
+        return fault_invalid(ret_fault, "userIds",
+                             "Every user must have 1 to 128 visible ASCII characters.");
     }
     return STATUS_OK;
 }
@@ -123,7 +116,8 @@ int bulk_body_read(struct slice body, struct claim **ret_claims, size_t *ret_cou
     char *texts = malloc(body.size + 1);
     int status;
     if (!users.claims || !texts) {
-        status = fault(ret_fault, PROBLEM_OVERLOADED, "No memory for this request.");
+        *ret_fault = (struct fault){PROBLEM_OVERLOADED, NULL, "No memory for this request."};
+        status = STATUS_NO_MEMORY;
     } else {
         memcpy(texts, body.bytes, body.size);
         status = STATUS_OK;

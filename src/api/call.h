@@ -1,4 +1,5 @@
-/* call: one request on its way through the api, and its loop. Internal to api/. */
+/* call: one request on its way through the api, and its loop: what the files of this folder
+ * share. Not for anyone else: outside there is only api.h. */
 #ifndef COUPON_API_CALL_H
 #define COUPON_API_CALL_H
 
@@ -48,9 +49,8 @@ struct api_loop {
     unsigned credentials_turn;
     struct loop_figures figures; /* read by whichever loop tells them */
     pthread_mutex_t inbox_lock;
-    struct job *inbox_first; /* jobs the issuer is done with */
-    struct job *inbox_last;
-    bool stopped; /* guarded by inbox_lock: no more wake-ups */
+    struct job_list inbox; /* jobs the issuer is done with */
+    bool stopped;          /* guarded by inbox_lock: no more wake-ups */
 };
 
 /* The handler's room in an exchange. */
@@ -84,6 +84,7 @@ struct buffer *reply_fields(struct call *call);
 void reply_json(struct call *call, int status);
 void reply_coupon(struct call *call, int status, const struct coupon_record *coupon, bool replayed);
 void render_coupon(struct buffer *body, const struct coupon_record *coupon);
+void render_issue_id(struct buffer *text, struct issue_reference reference);
 void render_issue(struct buffer *body, struct issue_reference reference, struct slice user_id,
                   int64_t issued_at_us);
 
@@ -137,6 +138,10 @@ const char *problem_code(enum problem problem);
 void problem_reply_status(struct call *call, int status);
 
 /* ---- input (input.c, claim_body.c, coupon_body.c): 0, or STATUS_INVALID and the fault --- */
+
+/* Fill the fault in and return STATUS_INVALID: a wrong form (400), an impossible value (422). */
+int fault_malformed(struct fault *ret_fault, const char *field, const char *detail);
+int fault_invalid(struct fault *ret_fault, const char *field, const char *detail);
 
 /* The Idempotency-Key into the call; none: size 0. */
 int MUST_CHECK input_request_key(struct call *call, const struct http_head *head,

@@ -3,7 +3,7 @@
  * What jansson says is what counts. But it takes 0.8 us for a body that nearly always has
  * one plain form, so that form (members in any order; strings of visible ASCII without
  * escapes; plain integers) is read here, and anything else is left to jansson. A test holds
- * the two against each other. */
+ * the two against each other. Called by claims.c. */
 #include "api/call.h"
 #include "api/plain.h"
 
@@ -21,12 +21,6 @@ struct claim_members {
     struct member user_id;
     struct member coupon_id;
 };
-
-static int malformed(struct fault *ret_fault, const char *field, const char *detail) {
-    *ret_fault =
-        (struct fault){.problem = PROBLEM_MALFORMED_REQUEST, .field = field, .detail = detail};
-    return STATUS_INVALID;
-}
 
 /* ---- the plain form ---- */
 
@@ -96,14 +90,16 @@ static int read_object(json_t *object, bool with_coupon, struct digits rooms[sta
     json_object_foreach(object, name, value) {
         if (strcmp(name, "userId") == 0) {
             if (take_value(value, &rooms[0], &ret_members->user_id)) {
-                return malformed(ret_fault, "userId", "userId must be a string or an integer.");
+                return fault_malformed(ret_fault, "userId",
+                                       "userId must be a string or an integer.");
             }
         } else if (with_coupon && strcmp(name, "couponId") == 0) {
             if (take_value(value, &rooms[1], &ret_members->coupon_id)) {
-                return malformed(ret_fault, "couponId", "couponId must be an integer.");
+                return fault_malformed(ret_fault, "couponId", "couponId must be an integer.");
             }
         } else {
-            return malformed(ret_fault, NULL, "The body has a field that this call does not take.");
+            return fault_malformed(ret_fault, NULL,
+                                   "The body has a field that this call does not take.");
         }
     }
     return STATUS_OK;
@@ -122,26 +118,25 @@ static int use_user(struct call *call, const struct claim_members *members,
 static int use_members(struct call *call, const struct claim_members *members, bool with_coupon,
                        struct fault *ret_fault) {
     if (!with_coupon && members->coupon_id.present) {
-        return malformed(ret_fault, NULL, "The body has a field that this call does not take.");
+        return fault_malformed(ret_fault, NULL,
+                               "The body has a field that this call does not take.");
     }
     if (!members->user_id.present && call->caller != CALLER_USER) {
-        return malformed(ret_fault, "userId", "userId is missing.");
+        return fault_malformed(ret_fault, "userId", "userId is missing.");
     }
     if (!with_coupon) {
         return use_user(call, members, ret_fault);
     }
     if (!members->coupon_id.present) {
-        return malformed(ret_fault, "couponId", "couponId is missing.");
+        return fault_malformed(ret_fault, "couponId", "couponId is missing.");
     }
     if (members->coupon_id.is_string) {
-        return malformed(ret_fault, "couponId", "couponId must be an integer.");
+        return fault_malformed(ret_fault, "couponId", "couponId must be an integer.");
     }
     uint64_t coupon_id = 0;
     if (slice_to_u64(members->coupon_id.text, (uint64_t)JSON_INTEGER_MAX, &coupon_id) ||
         coupon_id == 0) {
-        *ret_fault = (struct fault){PROBLEM_INVALID_VALUE, "couponId",
-                                    "couponId must be from 1 to 9007199254740991."};
-        return STATUS_INVALID;
+        return fault_invalid(ret_fault, "couponId", "couponId must be from 1 to 9007199254740991.");
     }
     call->reference.coupon_id = coupon_id;
     return use_user(call, members, ret_fault);
@@ -154,7 +149,8 @@ int claim_body_read_any(struct call *call, struct slice body, bool with_coupon,
     json_t *object = json_loadb(body.bytes, body.size, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(object)) {
         json_decref(object);
-        return malformed(ret_fault, NULL, "The body must be one JSON object without duplicates.");
+        return fault_malformed(ret_fault, NULL,
+                               "The body must be one JSON object without duplicates.");
     }
     int status = read_object(object, with_coupon, rooms, &members, ret_fault);
     if (status == STATUS_OK) {

@@ -1,5 +1,6 @@
 /* Claims: gathered over one turn of the loop, sent to the issuer as one batch, answered when
- * the batch comes back. */
+ * the batch comes back. Not for: deciding (issuer), operators' calls (commands.c). Called by
+ * route.c's table and, at the end of a turn and with the answers, by api.c. */
 #include "api/call.h"
 
 #include <stdlib.h>
@@ -132,7 +133,7 @@ static void answer_issued(struct call *call, const struct claim *claim) {
     struct issue_reference reference = {.coupon_id = claim->coupon_id, .rank = claim->rank};
     struct buffer *fields = reply_fields(call);
     struct buffer *body = reply_body(call);
-    bool original = call->route->ids == IDS_NONE;
+    bool original = call->route->ids == IDS_NONE; /* their bodies name the coupon, not the path */
     if (claim->verdict == VERDICT_REPLAYED) {
         buffer_text(fields, "Idempotent-Replayed: true\r\n");
     }
@@ -140,9 +141,7 @@ static void answer_issued(struct call *call, const struct claim *claim) {
         buffer_text(body, "true");
     } else {
         buffer_text(fields, "Location: /v1/issues/");
-        buffer_u64(fields, reference.coupon_id);
-        buffer_text(fields, "-");
-        buffer_u64(fields, reference.rank);
+        render_issue_id(fields, reference);
         buffer_text(fields, "\r\n");
         render_issue(body, reference, claim->user_id, claim->issued_at_us);
     }
@@ -186,13 +185,13 @@ static const struct {
     [VERDICT_NOT_STARTED] = {PROBLEM_NOT_STARTED, "Issuing has not started yet."},
     [VERDICT_ENDED] = {PROBLEM_ENDED, "Issuing has ended."},
     [VERDICT_SOLD_OUT] = {PROBLEM_SOLD_OUT, "All coupons are issued."},
-    [VERDICT_OVERLOADED] = {PROBLEM_OVERLOADED, "Too many claims are waiting."},
     [VERDICT_STORAGE_UNAVAILABLE] = {PROBLEM_STORAGE_UNAVAILABLE,
                                      "The record cannot be used at the moment; nothing was "
                                      "changed."},
     [VERDICT_OUTCOME_UNKNOWN] = {PROBLEM_OUTCOME_UNKNOWN,
                                  "It is unknown whether this was written. Ask again to learn what "
                                  "holds."},
+    [VERDICT_OVERLOADED] = {PROBLEM_OVERLOADED, "Too many claims are waiting."},
     [VERDICT_STARTING] = {PROBLEM_STARTING, "The server is reading its record."},
 };
 

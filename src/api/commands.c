@@ -1,4 +1,6 @@
-/* Operators' calls and reads of the record: each a command to the issuer and back. */
+/* Operators' calls and reads of the record: each a command to the issuer and back. Not for:
+ * claims, which travel in batches (claims.c). Called by route.c's table and, with the answer,
+ * by api.c. */
 #include "api/call.h"
 
 #include <sodium.h>
@@ -19,13 +21,9 @@ static void log_change(const char *event, const struct errand *errand) {
 }
 
 static void reply_field_fault(struct errand *errand) {
-    struct fault fault = {.problem = PROBLEM_INVALID_VALUE,
-                          .field = errand->command.field,
-                          .detail = errand->command.why};
-    if (!fault.detail) {
-        fault = (struct fault){PROBLEM_INVALID_VALUE, "id", "No coupon id is free."};
-    }
-    problem_reply_fault(errand->call, &fault);
+    assert(errand->command.why);
+    problem_reply_fault(errand->call, &(struct fault){PROBLEM_INVALID_VALUE, errand->command.field,
+                                                      errand->command.why});
 }
 
 static void answer_create(struct errand *errand) {
@@ -259,11 +257,9 @@ static int query_user(struct call *call, struct slice query, struct fault *ret_f
     case STATUS_FULL:
         return input_user_id(call, (struct slice){0}, ret_fault);
     case STATUS_NOT_FOUND:
-        *ret_fault = (struct fault){PROBLEM_MALFORMED_REQUEST, "userId", "userId is missing."};
-        return STATUS_INVALID;
+        return fault_malformed(ret_fault, "userId", "userId is missing.");
     default:
-        *ret_fault = (struct fault){PROBLEM_MALFORMED_REQUEST, "userId", "The query is malformed."};
-        return STATUS_INVALID;
+        return fault_malformed(ret_fault, "userId", "The query is malformed.");
     }
 }
 

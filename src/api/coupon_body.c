@@ -1,19 +1,9 @@
-/* The bodies of POST and PATCH of a coupon: one table of fields for both. */
+/* The bodies of POST and PATCH of a coupon: one table of fields for both. Not for: what only
+ * the coupon as it is can tell (the issuer looks at that). Called by commands.c. */
 #include "api/call.h"
 
 #include <jansson.h>
 #include <stdlib.h>
-
-static int malformed(struct fault *ret_fault, const char *field, const char *detail) {
-    *ret_fault =
-        (struct fault){.problem = PROBLEM_MALFORMED_REQUEST, .field = field, .detail = detail};
-    return STATUS_INVALID;
-}
-
-static int invalid(struct fault *ret_fault, const char *field, const char *detail) {
-    *ret_fault = (struct fault){.problem = PROBLEM_INVALID_VALUE, .field = field, .detail = detail};
-    return STATUS_INVALID;
-}
 
 /* ---- one reader a type ---- */
 
@@ -28,16 +18,17 @@ struct target {
 
 static int read_title(const json_t *value, const struct target *target) {
     if (!json_is_string(value)) {
-        return malformed(target->fault, target->name, "title must be a string.");
+        return fault_malformed(target->fault, target->name, "title must be a string.");
     }
     const char *text = json_string_value(value);
     size_t size = json_string_length(value);
     if (size < 1 || size > COUPON_TITLE_MAX) {
-        return invalid(target->fault, target->name, "title must have 1 to 256 bytes.");
+        return fault_invalid(target->fault, target->name, "title must have 1 to 256 bytes.");
     }
     for (size_t i = 0; i < size; i++) {
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
-            return invalid(target->fault, target->name, "title may not have control characters.");
+            return fault_invalid(target->fault, target->name,
+                                 "title may not have control characters.");
         }
     }
     memcpy(target->value, text, size + 1);
@@ -46,11 +37,11 @@ static int read_title(const json_t *value, const struct target *target) {
 
 static int read_integer(const json_t *value, const struct target *target) {
     if (!json_is_integer(value)) {
-        return malformed(target->fault, target->name, "The value must be an integer.");
+        return fault_malformed(target->fault, target->name, "The value must be an integer.");
     }
     int64_t integer = json_integer_value(value);
     if (integer < target->min || integer > target->max) {
-        return invalid(target->fault, target->name, "The value is out of range.");
+        return fault_invalid(target->fault, target->name, "The value is out of range.");
     }
     *(int64_t *)target->value = integer;
     return STATUS_OK;
@@ -62,27 +53,29 @@ static int read_quantity(const json_t *value, const struct target *target) {
         return STATUS_OK;
     }
     if (!json_is_integer(value)) {
-        return malformed(target->fault, target->name,
-                         "totalQuantity must be an integer, or null: unlimited.");
+        return fault_malformed(target->fault, target->name,
+                               "totalQuantity must be an integer, or null: unlimited.");
     }
     return read_integer(value, target);
 }
 
 static int read_time(const json_t *value, const struct target *target) {
     if (!json_is_string(value)) {
-        return malformed(target->fault, target->name, "The value must be a date-time string.");
+        return fault_malformed(target->fault, target->name,
+                               "The value must be a date-time string.");
     }
     struct slice text = {json_string_value(value), json_string_length(value)};
     if (time_parse(text, target->value)) {
-        return invalid(target->fault, target->name,
-                       "The value must be an RFC 3339 date-time such as 2026-01-02T03:04:05Z.");
+        return fault_invalid(
+            target->fault, target->name,
+            "The value must be an RFC 3339 date-time such as 2026-01-02T03:04:05Z.");
     }
     return STATUS_OK;
 }
 
 static int read_paused(const json_t *value, const struct target *target) {
     if (!json_is_boolean(value)) {
-        return malformed(target->fault, target->name, "paused must be true or false.");
+        return fault_malformed(target->fault, target->name, "paused must be true or false.");
     }
     *(bool *)target->value = json_is_true(value);
     return STATUS_OK;
@@ -90,10 +83,11 @@ static int read_paused(const json_t *value, const struct target *target) {
 
 static int read_archived(const json_t *value, const struct target *target) {
     if (!json_is_boolean(value)) {
-        return malformed(target->fault, target->name, "archived must be true.");
+        return fault_malformed(target->fault, target->name, "archived must be true.");
     }
     if (!json_is_true(value)) {
-        return invalid(target->fault, target->name, "Archiving is final: only true can be asked.");
+        return fault_invalid(target->fault, target->name,
+                             "Archiving is final: only true can be asked.");
     }
     return STATUS_OK;
 }
@@ -105,12 +99,12 @@ static int read_metadata(const json_t *value, const struct target *target) {
         return STATUS_OK;
     }
     if (!json_is_object(value)) {
-        return malformed(target->fault, target->name, "metadata must be an object or null.");
+        return fault_malformed(target->fault, target->name, "metadata must be an object or null.");
     }
     size_t size = json_dumpb(value, text, COUPON_METADATA_MAX, JSON_COMPACT);
     if (size == 0 || size > COUPON_METADATA_MAX) {
-        return invalid(target->fault, target->name,
-                       "metadata may have 2048 bytes when written without white space.");
+        return fault_invalid(target->fault, target->name,
+                             "metadata may have 2048 bytes when written without white space.");
     }
     text[size] = '\0';
     return STATUS_OK;
@@ -166,7 +160,8 @@ static int read_members(json_t *object, bool in_create, struct coupon_record *re
     json_object_foreach(object, name, value) {
         const struct field *field = find_field(name, in_create);
         if (!field) {
-            return malformed(ret_fault, NULL, "The body has a field that this call does not take.");
+            return fault_malformed(ret_fault, NULL,
+                                   "The body has a field that this call does not take.");
         }
         struct fault fault = {0};
         struct target target = {
@@ -197,10 +192,10 @@ static int read_body(struct slice body, bool in_create, struct coupon_record *re
     *ret_coupon = (struct coupon_record){0};
     *ret_fault = (struct fault){0};
     json_t *object = json_loadb(body.bytes, body.size, JSON_REJECT_DUPLICATES, NULL);
-    int status =
-        json_is_object(object)
-            ? read_members(object, in_create, ret_coupon, ret_seen, ret_fault)
-            : malformed(ret_fault, NULL, "The body must be one JSON object without duplicates.");
+    int status = json_is_object(object)
+                     ? read_members(object, in_create, ret_coupon, ret_seen, ret_fault)
+                     : fault_malformed(ret_fault, NULL,
+                                       "The body must be one JSON object without duplicates.");
     json_decref(object);
     return status;
 }
@@ -213,14 +208,14 @@ int coupon_body_create(struct slice body, struct coupon_record *ret_coupon,
     }
     for (size_t i = 0; i < COUNT_OF(fields); i++) {
         if (fields[i].required && !(seen & 1U << i)) {
-            return malformed(ret_fault, fields[i].name, "A required field is missing.");
+            return fault_malformed(ret_fault, fields[i].name, "A required field is missing.");
         }
     }
     if (ret_fault->detail) {
         return STATUS_INVALID;
     }
     if (ret_coupon->issue_start_us >= ret_coupon->issue_end_us) {
-        return invalid(ret_fault, "issueEnd", "issueStart must be before issueEnd.");
+        return fault_invalid(ret_fault, "issueEnd", "issueStart must be before issueEnd.");
     }
     return STATUS_OK;
 }
@@ -239,5 +234,5 @@ int coupon_body_patch(struct slice body, struct coupon_record *ret_coupon, unsig
         return STATUS_INVALID;
     }
     return *ret_patch_set ? STATUS_OK
-                          : malformed(ret_fault, NULL, "The body names nothing to change.");
+                          : fault_malformed(ret_fault, NULL, "The body names nothing to change.");
 }

@@ -1,9 +1,14 @@
-/* What comes in fields and query, checked. */
+/* What comes in fields and query, checked. Not for: bodies (claim_body.c, coupon_body.c), or
+ * splitting heads and decoding values (http). Called by the handlers and the bodies' readers. */
 #include "api/call.h"
 
-static int fault(struct fault *ret_fault, enum problem problem, const char *field,
-                 const char *detail) {
-    *ret_fault = (struct fault){.problem = problem, .field = field, .detail = detail};
+int fault_malformed(struct fault *ret_fault, const char *field, const char *detail) {
+    *ret_fault = (struct fault){PROBLEM_MALFORMED_REQUEST, field, detail};
+    return STATUS_INVALID;
+}
+
+int fault_invalid(struct fault *ret_fault, const char *field, const char *detail) {
+    *ret_fault = (struct fault){PROBLEM_INVALID_VALUE, field, detail};
     return STATUS_INVALID;
 }
 
@@ -24,12 +29,12 @@ int input_request_key(struct call *call, const struct http_head *head, struct fa
         return STATUS_OK;
     }
     if (count > 1) {
-        return fault(ret_fault, PROBLEM_MALFORMED_REQUEST, "Idempotency-Key",
-                     "Idempotency-Key is given more than once.");
+        return fault_malformed(ret_fault, "Idempotency-Key",
+                               "Idempotency-Key is given more than once.");
     }
     if (key.size < 1 || key.size > REQUEST_KEY_MAX || !is_visible(key)) {
-        return fault(ret_fault, PROBLEM_INVALID_VALUE, "Idempotency-Key",
-                     "Idempotency-Key must have 1 to 128 visible ASCII characters.");
+        return fault_invalid(ret_fault, "Idempotency-Key",
+                             "Idempotency-Key must have 1 to 128 visible ASCII characters.");
     }
     memcpy(call->request_key, key.bytes, key.size);
     call->request_key_size = key.size;
@@ -38,13 +43,12 @@ int input_request_key(struct call *call, const struct http_head *head, struct fa
 
 int input_user_id(struct call *call, struct slice user_id, struct fault *ret_fault) {
     if (user_id.size < 1 || user_id.size > USER_ID_MAX || !is_visible(user_id)) {
-        return fault(ret_fault, PROBLEM_INVALID_VALUE, "userId",
-                     "userId must have 1 to 128 visible ASCII characters.");
+        return fault_invalid(ret_fault, "userId",
+                             "userId must have 1 to 128 visible ASCII characters.");
     }
     if (call->caller == CALLER_USER) {
-        return slice_equal(user_id, call_user_id(call))
-                   ? STATUS_OK
-                   : fault(ret_fault, PROBLEM_FORBIDDEN, NULL, "The credential is another user's.");
+        *ret_fault = (struct fault){PROBLEM_FORBIDDEN, NULL, "The credential is another user's."};
+        return slice_equal(user_id, call_user_id(call)) ? STATUS_OK : STATUS_INVALID;
     }
     memcpy(call->user_id, user_id.bytes, user_id.size);
     call->user_id_size = user_id.size;
@@ -67,8 +71,8 @@ int input_query_only(struct slice query, const char *const *names, struct fault 
         const char *equals = memchr(query.bytes, '=', size);
         struct slice name = {query.bytes, equals ? (size_t)(equals - query.bytes) : size};
         if (!is_among(name, names)) {
-            return fault(ret_fault, PROBLEM_MALFORMED_REQUEST, NULL,
-                         "The query has a parameter that this call does not take.");
+            return fault_malformed(ret_fault, NULL,
+                                   "The query has a parameter that this call does not take.");
         }
         size_t used = end ? size + 1 : size;
         query.bytes += used;
@@ -136,12 +140,10 @@ int input_query_number(struct slice query, const char *name, uint64_t min, uint6
         return STATUS_OK;
     }
     if (status == STATUS_INVALID) {
-        *ret_fault = (struct fault){PROBLEM_MALFORMED_REQUEST, name, "The query is malformed."};
-        return STATUS_INVALID;
+        return fault_malformed(ret_fault, name, "The query is malformed.");
     }
     if (status || slice_to_u64(text, max, &value) || value < min) {
-        *ret_fault = (struct fault){PROBLEM_INVALID_VALUE, name, "The value is out of range."};
-        return STATUS_INVALID;
+        return fault_invalid(ret_fault, name, "The value is out of range.");
     }
     *ret_value = value;
     return STATUS_OK;

@@ -1,4 +1,5 @@
-/* Refusals as application/problem+json (RFC 9457), all in one table. */
+/* Refusals as application/problem+json (RFC 9457), all in one table. Not for: deciding that
+ * something is refused. Called wherever the api refuses. */
 #include "api/call.h"
 
 #include <sodium.h>

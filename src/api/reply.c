@@ -1,4 +1,5 @@
-/* Successful replies: coupons and issues as JSON. */
+/* Successful replies: coupons and issues as JSON. Not for: refusals (problem.c). Called by the
+ * handlers, which know what to reply. */
 #include "api/call.h"
 
 #include <stdio.h>
@@ -93,12 +94,16 @@ void reply_coupon(struct call *call, int status, const struct coupon_record *cou
     reply_json(call, status);
 }
 
+void render_issue_id(struct buffer *text, struct issue_reference reference) {
+    buffer_u64(text, reference.coupon_id);
+    buffer_text(text, "-");
+    buffer_u64(text, reference.rank);
+}
+
 void render_issue(struct buffer *body, struct issue_reference reference, struct slice user_id,
                   int64_t issued_at_us) {
     buffer_text(body, "{\"issueId\":\"");
-    buffer_u64(body, reference.coupon_id);
-    buffer_text(body, "-");
-    buffer_u64(body, reference.rank);
+    render_issue_id(body, reference);
     buffer_text(body, "\",\"couponId\":");
     buffer_u64(body, reference.coupon_id);
     buffer_text(body, ",\"userId\":");

@@ -1,4 +1,4 @@
-/* A user's name as 128 keyed bits, by libsodium. For the issuer. */
+/* A user's name as 128 keyed bits, by libsodium. For the issuer and verify. */
 #include "base/base.h"
 
 #include <sodium.h>

@@ -1,4 +1,5 @@
-/* coupon: the program. Finds the subcommand; each lives in a file of its name. */
+/* coupon: the program. Finds the subcommand; each lives in a file of its name. Not
+ * for: anything a subcommand does. */
 #include "cli/options.h"
 
 #include <stdio.h>

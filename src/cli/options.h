@@ -1,4 +1,5 @@
-/* options: command lines and environment into values. Internal to cli/. */
+/* options: command lines and environment into values. Not for: what the values mean. Internal
+ * to cli/: called by the subcommands. */
 #ifndef COUPON_CLI_OPTIONS_H
 #define COUPON_CLI_OPTIONS_H
 

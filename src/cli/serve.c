@@ -449,8 +449,8 @@ int command_serve(int argc, char **argv) {
             printf("\nSIGTERM or Ctrl-C: takes no new connections, finishes what is under way,\n"
                    "closes the file and exits with 0. SIGHUP: reads the files of tokens and keys\n"
                    "again; one that cannot be taken leaves the former in force.\n"
-                   "Exit code 1: could not start; 2: wrong options; 3: the outcome of a write is\n"
-                   "unknown, start anew.\n");
+                   "Exit code 1: could not start, or not close the file; 2: wrong options; 3:\n"
+                   "the outcome of a write is unknown, start anew.\n");
         }
         return help ? EXIT_CODE_OK : EXIT_CODE_USAGE;
     }

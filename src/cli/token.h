@@ -1,5 +1,5 @@
-/* token: the files of credentials: admin tokens, claimers' tokens, the key of theirs.
- * Internal to cli/. What the files must hold is the api's business. */
+/* token: the files of credentials: admin tokens, claimers' tokens, the key of theirs. Not
+ * for: judging a credential (api). Internal to cli/: called by serve. */
 #ifndef COUPON_CLI_TOKEN_H
 #define COUPON_CLI_TOKEN_H
 

@@ -1,7 +1,7 @@
 /* chunked: takes the chunked transfer coding off a body (RFC 9112 7.1), as it comes.
  *
  * Not for: limits on time or memory beyond the body's size (connection.c). Called by
- * connection.c with every piece of input; by the fuzzer. Pure: all state is in the decoder
+ * exchange.c with every piece of input; by the fuzzer. Pure: all state is in the decoder
  * and the body, so the outcome does not depend on where the input was cut.
  *
  * Stricter than the RFC asks: no white space around the size, a chunk extension begins

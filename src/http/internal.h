@@ -1,4 +1,5 @@
-/* internal: what server.c, loop.c, connection.c and response.c share. Private to src/http.
+/* internal: what the files of this folder share. Not for anyone else: outside there
+ * is only http.h.
  *
  * A server owns its loops, a loop its connections; nothing points the other way but to
  * ask. Whatever is not marked atomic belongs to the loop's thread once that thread runs.

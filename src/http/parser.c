@@ -1,6 +1,6 @@
 /* parser: a request's head, from bytes to struct http_head (RFC 9112, RFC 9110).
  *
- * Not for: bodies (chunked.c), the meaning of fields beyond framing. Called by connection.c
+ * Not for: bodies (chunked.c), the meaning of fields beyond framing. Called by exchange.c
  * on every read, from the head's first byte; by the fuzzer.
  *
  * It looks at the bytes in order and returns at the first fault, so the verdict is a

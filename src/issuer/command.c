@@ -79,8 +79,11 @@ static int create(struct core *core, int64_t now_us, struct command *command) {
     coupon->created_us = now_us;
     coupon->updated_us = now_us;
     status = ledger_coupon_create(core->ledger, coupon, &command->key, &core->why);
-    if (status == STATUS_EXISTS || status == STATUS_INVALID) {
+    if (status == STATUS_EXISTS) {
         return status;
+    }
+    if (status == STATUS_INVALID) {
+        return refuse(command, NULL, "The record does not take these values.");
     }
     if (status == STATUS_FULL && coupon->id == 0 && ids_are_used_up(core)) {
         return refuse(command, "id", "There is no id above the last coupon's: name a free one.");

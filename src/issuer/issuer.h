@@ -26,7 +26,8 @@ enum verdict {
     VERDICT_NOT_STARTED, /* starts_us tells when */
     VERDICT_ENDED,
     VERDICT_SOLD_OUT,
-    /* not verdicts on the claim but on us; 503 */
+    /* not verdicts on the claim but on us; 503. OVERLOADED and STARTING are never the issuer's:
+     * so a submitter calls a claim that it could not hand over. */
     VERDICT_OVERLOADED,
     VERDICT_STORAGE_UNAVAILABLE,
     VERDICT_OUTCOME_UNKNOWN,
@@ -69,6 +70,15 @@ struct job {
     void *context; /* the submitter's */
 };
 
+/* Jobs in order, linked by `next`; zeroed: none. For whoever has the jobs at the time. */
+struct job_list {
+    struct job *first;
+    struct job *last;
+};
+
+void job_list_push(struct job_list *list, struct job *job);
+struct job *job_list_pop(struct job_list *list); /* the oldest; NULL when empty */
+
 #define CLAIM_BATCH_MAX 2048
 
 struct claim_batch {
@@ -99,8 +109,8 @@ struct holding {
 struct command {
     struct job job;    /* first */
     int status;        /* answered: STATUS_OK, one named at the kind, or FULL, IO, NO_MEMORY,
-                          AMBIGUOUS, STOPPED (503 each) */
-    const char *field; /* with STATUS_INVALID: the API's name of the field; a constant */
+                          AMBIGUOUS, DAMAGED (503 each) */
+    const char *field; /* with STATUS_INVALID: the API's name of the field, or NULL; a constant */
     const char *why;   /* with STATUS_INVALID: a sentence; a constant */
     bool known;
     bool replayed;

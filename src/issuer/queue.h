@@ -11,15 +11,6 @@
 /* Commands that may wait at once; operators are few. */
 #define QUEUE_COMMANDS_MAX 1024
 
-/* A singly linked list of jobs in order. */
-struct job_list {
-    struct job *first;
-    struct job *last;
-};
-
-void job_list_push(struct job_list *list, struct job *job);
-struct job *job_list_pop(struct job_list *list); /* NULL when empty */
-
 struct queue {
     pthread_mutex_t lock;
     pthread_cond_t not_empty;

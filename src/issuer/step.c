@@ -1,4 +1,5 @@
-/* One step of claims: decide all, commit once, answer all. See step.h. */
+/* One step of claims: decide all, commit once, answer all. See step.h. Not for: commands
+ * (command.c), the thread (local.c, which calls it). */
 #include "issuer/step.h"
 
 #include <stdlib.h>

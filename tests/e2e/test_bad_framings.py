@@ -1,6 +1,9 @@
 """Bytes that are no HTTP, or ambiguous: each with its exact answer, then the end of the
 connection; and after them all the server still serves."""
 
+import socket
+import struct
+
 import pytest
 
 from support import check
@@ -200,13 +203,13 @@ def test_a_client_that_stops_in_the_middle_is_let_go(shared_server, data):
 
 
 def test_a_reset_in_the_middle_harms_nobody(shared_server):
-    import socket
-    import struct
     for data in (b"", b"GET /hea", POST + b"Content-Length: 9\r\n\r\n{", GET + HOST + b"\r\n"):
         connection = shared_server.connect()
         connection.send(data)
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
+    with shared_server.client() as client:
+        assert check.success(client.get("/readyz")) == {"status": "ready"}
 
 
 def test_after_all_this_the_server_still_serves(shared_server):

@@ -198,6 +198,37 @@ static void a_claim_the_issuer_never_got_is_counted_too(void **state) {
     assert_claims(world, counts);
 }
 
+static void users_of_a_batch_the_queue_did_not_take_count_as_overloaded(void **state) {
+    struct world *world = *state;
+    struct http_exchange exchange;
+    struct buffer body;
+    uint64_t counts[VERDICT_COUNT] = {0};
+    fill_figures(world);
+    buffer_init(&body);
+    for (int i = 0; i < CLAIM_BATCH_MAX + 3; i++) {
+        buffer_format(&body, "%s%d", i ? "," : "{\"userIds\":[", i);
+    }
+    buffer_append(&body, "]}", 3); /* with its terminator */
+    world_admin(world, &exchange, "POST /v1/coupons/7/issues:batch", body.bytes);
+    struct claim_batch *slice = (struct claim_batch *)world_job(world);
+    for (size_t i = 0; i < slice->count; i++) {
+        slice->claims[i].verdict = VERDICT_SOLD_OUT;
+    }
+    world->submit_status = STATUS_FULL;
+    world_answer(world);
+    assert_int_equal(exchange.status, 200);
+    exchange_done(&exchange);
+    counts[VERDICT_SOLD_OUT] = CLAIM_BATCH_MAX;
+    counts[VERDICT_OVERLOADED] = 3;
+    assert_claims(world, counts);
+    world_admin(world, &exchange, "POST /v1/coupons/7/issues:batch", body.bytes);
+    assert_problem(&exchange, 503, "overloaded");
+    exchange_done(&exchange);
+    counts[VERDICT_OVERLOADED] += CLAIM_BATCH_MAX + 3;
+    assert_claims(world, counts);
+    buffer_done(&body);
+}
+
 /* A number of the process's own that must be there and above 0. */
 static void assert_above_zero(const struct http_exchange *exchange, const char *name) {
     char begin[96];
@@ -233,6 +264,7 @@ int main(void) {
         WITH_WORLD(a_thousand_coupons_are_told_and_the_rest_counted),
         WITH_WORLD(every_verdict_is_counted_once),
         WITH_WORLD(a_claim_the_issuer_never_got_is_counted_too),
+        WITH_WORLD(users_of_a_batch_the_queue_did_not_take_count_as_overloaded),
         WITH_WORLD(the_process_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

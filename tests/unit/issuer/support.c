@@ -272,10 +272,8 @@ const char *verdict_name(enum verdict verdict) {
         [VERDICT_NOT_STARTED] = "not started",
         [VERDICT_ENDED] = "ended",
         [VERDICT_SOLD_OUT] = "sold out",
-        [VERDICT_OVERLOADED] = "overloaded",
         [VERDICT_STORAGE_UNAVAILABLE] = "storage unavailable",
         [VERDICT_OUTCOME_UNKNOWN] = "outcome unknown",
-        [VERDICT_STARTING] = "starting",
     };
     assert_in_range(verdict, 0, COUNT_OF(names) - 1);
     return names[verdict];

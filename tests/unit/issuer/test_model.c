@@ -29,7 +29,7 @@ struct play {
     uint64_t random;
     int64_t now_us;
     size_t failures[3]; /* known, ambiguous, ambiguous though written */
-    size_t verdicts[VERDICT_STARTING + 1];
+    size_t verdicts[VERDICT_OUTCOME_UNKNOWN + 1];
 };
 
 static const char *const key_names[KEYS] = {"", "k1", "k2"};
