@@ -218,6 +218,7 @@ static void answer_flight(struct job *job) {
     struct tally tally = {.figures = &flight->parcel.loop->figures,
                           .handed_over_us = flight->handed_over_us};
     for (size_t i = 0; i < flight->batch.count; i++) {
+        figures_claim(tally.figures, flight->batch.claims[i].verdict);
         answer_claim(flight->batch.claims[i].context, &flight->batch.claims[i]);
         tally_claim(&tally, flight->batch.claims[i].verdict);
     }

@@ -18,7 +18,6 @@ void figures_claim(struct loop_figures *figures, enum verdict verdict) {
 }
 
 void tally_claim(struct tally *tally, enum verdict verdict) {
-    figures_claim(tally->figures, verdict);
     if (verdict == VERDICT_ISSUED) {
         tally->issued++;
     } else {

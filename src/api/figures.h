@@ -17,7 +17,7 @@ struct loop_figures {
 
 void loop_figures_init(struct loop_figures *figures);
 
-/* A claim is told its verdict, for the count alone. */
+/* Before a claim is told its verdict, so that no count is behind what was told. */
 void figures_claim(struct loop_figures *figures, enum verdict verdict);
 
 /* Claims that came back together, while they are answered one after another. */
@@ -28,7 +28,7 @@ struct tally {
     uint64_t refused;
 };
 
-/* After the answer to a claim was written: counts it, and how long it took. */
+/* After the answer to a claim was written: how long it took. */
 void tally_claim(struct tally *tally, enum verdict verdict);
 /* After the last one. */
 void tally_end(struct tally *tally);

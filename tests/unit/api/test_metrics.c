@@ -136,9 +136,19 @@ static void a_thousand_coupons_are_told_and_the_rest_counted(void **state) {
 /* The counts of the loop by verdict, read from the text. */
 static void assert_claims(struct world *world, const uint64_t counts[VERDICT_COUNT]) {
     static const char *const names[VERDICT_COUNT] = {
-        "issued",          "replayed", "already-issued", "coupon-not-found", "paused",
-        "not-started",     "ended",    "sold-out",       "overloaded",       "storage-unavailable",
-        "outcome-unknown", "starting"};
+        [VERDICT_ISSUED] = "issued",
+        [VERDICT_REPLAYED] = "replayed",
+        [VERDICT_ALREADY_ISSUED] = "already-issued",
+        [VERDICT_NO_SUCH_COUPON] = "coupon-not-found",
+        [VERDICT_PAUSED] = "paused",
+        [VERDICT_NOT_STARTED] = "not-started",
+        [VERDICT_ENDED] = "ended",
+        [VERDICT_SOLD_OUT] = "sold-out",
+        [VERDICT_OVERLOADED] = "overloaded",
+        [VERDICT_STORAGE_UNAVAILABLE] = "storage-unavailable",
+        [VERDICT_OUTCOME_UNKNOWN] = "outcome-unknown",
+        [VERDICT_STARTING] = "starting",
+    };
     struct http_exchange exchange;
     scrape(world, &exchange);
     for (size_t i = 0; i < VERDICT_COUNT; i++) {
