@@ -16,6 +16,12 @@ struct target {
     struct fault *fault;
 };
 
+/* Of the two blocks there are: U+0000 to U+001F with U+007F, and U+0080 to U+009F. The text
+ * is terminated, and UTF-8. */
+static bool is_control(const unsigned char *at) {
+    return at[0] < 0x20 || at[0] == 0x7f || (at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f);
+}
+
 static int read_title(const json_t *value, const struct target *target) {
     if (!json_is_string(value)) {
         return fault_malformed(target->fault, target->name, "title must be a string.");
@@ -26,7 +32,7 @@ static int read_title(const json_t *value, const struct target *target) {
         return fault_invalid(target->fault, target->name, "title must have 1 to 256 bytes.");
     }
     for (size_t i = 0; i < size; i++) {
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
+        if (is_control((const unsigned char *)text + i)) {
             return fault_invalid(target->fault, target->name,
                                  "title may not have control characters.");
         }

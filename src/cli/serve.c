@@ -84,7 +84,8 @@ struct server {
     int signals;                    /* signalfd */
     int ready;                      /* eventfd: the record is read */
     int broken;                     /* eventfd: the issuer wants the process to stop */
-    enum issuer_state former_state; /* the writer's thread only */
+    enum issuer_state former_state; /* the writer's thread only, as is the next */
+    int failure_code;               /* main's once the writer has ended; 0: nothing failed */
     struct issuer *running_issuer;
     struct api *api;
     struct http_server *http_server;
@@ -247,8 +248,10 @@ static void on_state(void *context, enum issuer_state state, const char *why) {
         break;
     case ISSUER_BROKEN:
         if (server->former_state == ISSUER_STARTING) {
+            server->failure_code = EXIT_CODE_FAILED;
             log_event(LOG_ERROR, "cannot-start", LOG_TEXT("why", why));
         } else {
+            server->failure_code = EXIT_CODE_BROKEN;
             log_event(LOG_ERROR, "stopping-broken", LOG_TEXT("why", why),
                       LOG_TEXT("hint", "the file is what counts; start anew to read it"));
         }
@@ -380,9 +383,9 @@ static bool heed_signals(struct server *server) {
     return false;
 }
 
-/* Returns the exit code that the reason to stop asks for. "ready" is said here rather than
+/* Until a signal comes or the issuer is broken. "ready" is said here rather than
  * by the writer, so that it never comes before "listening". */
-static int wait_for_end(struct server *server) {
+static void wait_for_end(struct server *server) {
     enum { SIGNALS, READY, BROKEN };
     struct pollfd polled[] = {[SIGNALS] = {.fd = server->signals, .events = POLLIN},
                               [READY] = {.fd = server->ready, .events = POLLIN},
@@ -391,11 +394,11 @@ static int wait_for_end(struct server *server) {
         if (poll(polled, COUNT_OF(polled), -1) < 0) {
             assert(errno == EINTR);
         } else if (polled[BROKEN].revents) {
-            return polled[READY].fd < 0 ? EXIT_CODE_BROKEN : EXIT_CODE_FAILED;
+            return;
         } else if (polled[SIGNALS].revents) {
             if (heed_signals(server)) {
                 log_event(LOG_INFO, "draining", LOG_TEXT("hint", "finishing what is under way"));
-                return EXIT_CODE_OK;
+                return;
             }
         } else if (polled[READY].revents) {
             polled[READY].fd = -1; /* poll passes over it from now on */
@@ -406,6 +409,9 @@ static int wait_for_end(struct server *server) {
 
 static int stop(struct server *server, int exit_code) {
     struct complaint complaint = {0};
+    if (server->running_issuer) {
+        issuer_hurry(server->running_issuer);
+    }
     if (server->http_server) {
         http_server_stop(server->http_server, DRAIN_US);
     }
@@ -415,7 +421,8 @@ static int stop(struct server *server, int exit_code) {
     http_server_free(server->http_server);
     api_free(server->api);
     issuer_free(server->running_issuer);
-    return exit_code;
+    /* Also what broke while it drained counts: a 0 would say that all is well. */
+    return server->failure_code ? server->failure_code : exit_code;
 }
 
 static int serve(struct server *server) {
@@ -425,12 +432,12 @@ static int serve(struct server *server) {
     }
     digest_key_random(&server->issuer.digest_key);
     raise_descriptor_limit(server);
-    int exit_code;
+    int exit_code = EXIT_CODE_OK;
     if (start(server, &complaint)) {
         exit_code = fail("cannot-start", &complaint);
     } else {
         log_listening(server);
-        exit_code = wait_for_end(server);
+        wait_for_end(server);
     }
     exit_code = stop(server, exit_code);
     log_event(LOG_INFO, "stopped", LOG_NUMBER("exit_code", exit_code));

@@ -129,6 +129,31 @@ static int on_coupon(void *context, const struct coupon_record *coupon) {
     return engine_coupon_add(verification->holders, coupon->id, &any);
 }
 
+/* The newest revision against the one before: which ranks a revision speaks for must itself
+ * be believable, or a false first_rank would excuse what was issued against the terms. */
+static void check_history(struct verification *verification) {
+    size_t count = verification->revision_count;
+    const struct coupon_revision *newest = &verification->revisions[count - 1];
+    const struct coupon_revision *before = count > 1 ? newest - 1 : NULL;
+    if (before ? newest->first_rank < before->first_rank : newest->first_rank != 1) {
+        violation(verification, "I5", 0, "version %u cannot begin with rank %u", newest->version,
+                  newest->first_rank);
+    }
+    if (newest->first_rank > (uint64_t)verification->coupon.issued_quantity + 1) {
+        violation(verification, "I5", 0, "version %u begins with rank %u, and %u are issued",
+                  newest->version, newest->first_rank, verification->coupon.issued_quantity);
+    }
+    if (before && newest->changed_us < before->changed_us) {
+        violation(verification, "I5", 0, "version %u is older than the one before it",
+                  newest->version);
+    }
+    if (newest->total_quantity != COUPON_UNLIMITED &&
+        newest->total_quantity < (int64_t)newest->first_rank - 1) {
+        violation(verification, "I1", 0, "version %u has a quantity of %lld, less than was issued",
+                  newest->version, (long long)newest->total_quantity);
+    }
+}
+
 static int on_revision(void *context, const struct coupon_revision *revision) {
     struct verification *verification = context;
     if (verification->revision_count == verification->revision_capacity) {
@@ -142,6 +167,7 @@ static int on_revision(void *context, const struct coupon_revision *revision) {
         verification->revision_capacity = capacity;
     }
     verification->revisions[verification->revision_count++] = *revision;
+    check_history(verification);
     if (revision->version != verification->revision_count) {
         violation(verification, "I5", 0, "revision %zu has version %u",
                   verification->revision_count, revision->version);
@@ -184,6 +210,11 @@ static void check_terms(struct verification *verification, const struct issue_ro
     }
     if (issue->issued_at_us < terms->changed_us) {
         violation(verification, "I5", rank, "issued before version %u was in force",
+                  terms->version);
+    }
+    if (verification->in_force + 1 < verification->revision_count &&
+        issue->issued_at_us > terms[1].changed_us) {
+        violation(verification, "I5", rank, "issued after version %u was no longer in force",
                   terms->version);
     }
     if (terms->paused || terms->archived) {

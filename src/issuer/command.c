@@ -325,9 +325,17 @@ static int perform(struct core *core, int64_t now_us, struct command *command) {
 bool core_command(struct core *core, int64_t now_us, struct command *command) {
     bool writes = command->job.kind == JOB_COUPON_CREATE || command->job.kind == JOB_COUPON_CHANGE;
     if (core->state == ISSUER_BROKEN || (writes && core->state != ISSUER_READY)) {
-        command->status = STATUS_IO;
+        /* Broken, it cannot say "nothing was changed": this may be asked for the second time. */
+        command->status = writes && core->state == ISSUER_BROKEN ? STATUS_AMBIGUOUS : STATUS_IO;
+        return true;
+    }
+    if (core->state == ISSUER_STARTING) {
+        command->status = STATUS_STOPPED; /* the reading of the record was given up */
         return true;
     }
     command->status = perform(core, now_us, command);
+    if (command->status == STATUS_BUSY && atomic_load(&core->hurry)) {
+        command->status = STATUS_STOPPED;
+    }
     return command->status != STATUS_BUSY;
 }

@@ -28,6 +28,10 @@ struct issuer_figures issuer_figures(const struct issuer *issuer) {
     return issuer->operations->figures(issuer);
 }
 
+void issuer_hurry(struct issuer *issuer) {
+    issuer->operations->hurry(issuer);
+}
+
 int issuer_stop(struct issuer *issuer, struct complaint *complaint) {
     return issuer->operations->stop(issuer, complaint);
 }

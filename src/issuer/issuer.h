@@ -7,7 +7,8 @@
  * A job (a batch of claims or a command) belongs to the issuer from a successful
  * issuer_submit until it calls job->done, in the writer's thread; the memory stays the
  * submitter's. Jobs of one kind are done in the order they were submitted; claims go
- * before commands. No verdict leaves before the commit it may rest on (I3, I8).
+ * before commands, operators' before reads. No verdict leaves before the commit it may rest
+ * on (I3, I8).
  */
 #ifndef COUPON_ISSUER_H
 #define COUPON_ISSUER_H
@@ -211,6 +212,11 @@ void issuer_local_options_default(struct issuer_local_options *ret_options);
 int MUST_CHECK issuer_local_start(const struct issuer_local_options *options,
                                   struct issuer **ret_issuer, struct complaint *complaint);
 
+/* The process is to end: what takes long and changes nothing (reading the record at the
+ * start, looking through an archived coupon) is given up from now on; such a command gets
+ * STATUS_STOPPED. All else goes on until issuer_stop. Any thread. */
+void issuer_hurry(struct issuer *issuer);
+
 /* Finishes every job in the queue, takes no new ones, closes the ledger, joins the thread.
  * The complaint tells when closing failed. */
 int issuer_stop(struct issuer *issuer, struct complaint *complaint);
@@ -224,6 +230,7 @@ struct issuer_operations {
     int (*coupon)(const struct issuer *, uint64_t, struct coupon_record *);
     size_t (*quantities)(const struct issuer *, uint64_t, size_t, struct coupon_quantities *);
     struct issuer_figures (*figures)(const struct issuer *);
+    void (*hurry)(struct issuer *);
     int (*stop)(struct issuer *, struct complaint *);
     void (*free)(struct issuer *);
 };

@@ -104,6 +104,9 @@ static int load_coupon(void *context, const struct coupon_record *coupon) {
 
 static int load_issue(void *context, const struct issue_row *issue) {
     struct loading *loading = context;
+    if (atomic_load_explicit(&loading->core->hurry, memory_order_relaxed)) {
+        return STATUS_STOPPED;
+    }
     if (loading->taken - loading->given == RING_SIZE) {
         int status = restore_oldest(loading);
         if (status) {
@@ -140,6 +143,8 @@ int core_load(struct core *core, void (*progress)(void *, uint64_t, uint64_t), v
     if (status == STATUS_OK) {
         status = finish_coupon(&loading);
     }
-    core->state = status ? ISSUER_BROKEN : ISSUER_READY;
+    if (status != STATUS_STOPPED) { /* given up, it is no verdict on the record */
+        core->state = status ? ISSUER_BROKEN : ISSUER_READY;
+    }
     return status;
 }

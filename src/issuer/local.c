@@ -220,6 +220,10 @@ static struct issuer_figures local_figures(const struct issuer *issuer) {
     return figures;
 }
 
+static void local_hurry(struct issuer *issuer) {
+    atomic_store(&((struct local *)issuer)->core->hurry, true);
+}
+
 static int local_stop(struct issuer *issuer, struct complaint *complaint) {
     struct local *local = (struct local *)issuer;
     queue_close(&local->queue);
@@ -245,6 +249,7 @@ static const struct issuer_operations local_operations = {
     .coupon = local_coupon,
     .quantities = local_quantities,
     .figures = local_figures,
+    .hurry = local_hurry,
     .stop = local_stop,
     .free = local_free,
 };

@@ -41,7 +41,7 @@ int queue_init(struct queue *queue, size_t claims_max) {
 
 void queue_done(struct queue *queue) {
     assert(!queue->claims.first);
-    assert(!queue->commands.first);
+    assert(!queue->operators.first && !queue->readers.first);
     pthread_cond_destroy(&queue->not_empty);
     pthread_mutex_destroy(&queue->lock);
 }
@@ -54,17 +54,43 @@ static bool fits_a_step(const struct job *job) {
     return claims_in(job) > 0 && claims_in(job) <= CLAIM_BATCH_MAX;
 }
 
+static bool is_of_operators(const struct job *command) {
+    return command->kind == JOB_COUPON_CREATE || command->kind == JOB_COUPON_CHANGE ||
+           command->kind == JOB_COUPONS_READ;
+}
+
+static int push_command(struct queue *queue, struct job *command, size_t count_max) {
+    bool of_operators = is_of_operators(command);
+    size_t *count = of_operators ? &queue->operator_count : &queue->reader_count;
+    if (*count >= count_max) {
+        return STATUS_FULL;
+    }
+    (*count)++;
+    job_list_push(of_operators ? &queue->operators : &queue->readers, command);
+    return STATUS_OK;
+}
+
+static struct job *pop_command(struct queue *queue) {
+    struct job *command = job_list_pop(&queue->operators);
+    if (command) {
+        queue->operator_count--;
+        return command;
+    }
+    command = job_list_pop(&queue->readers);
+    queue->reader_count -= command ? 1 : 0;
+    return command;
+}
+
+static bool is_empty_locked(const struct queue *queue) {
+    return !queue->claims.first && !queue->operators.first && !queue->readers.first;
+}
+
 static int push_locked(struct queue *queue, struct job *job) {
     if (queue->closed) {
         return STATUS_STOPPED;
     }
     if (job->kind != JOB_CLAIMS) {
-        if (queue->command_count >= QUEUE_COMMANDS_MAX) {
-            return STATUS_FULL;
-        }
-        queue->command_count++;
-        job_list_push(&queue->commands, job);
-        return STATUS_OK;
+        return push_command(queue, job, QUEUE_COMMANDS_MAX);
     }
     size_t waiting = queue->claim_count;
     if (waiting > 0 && waiting + claims_in(job) > queue->claims_max) {
@@ -89,8 +115,8 @@ int queue_push(struct queue *queue, struct job *job) {
 void queue_push_again(struct queue *queue, struct job *job) {
     assert(job->kind != JOB_CLAIMS);
     pthread_mutex_lock(&queue->lock);
-    queue->command_count++;
-    job_list_push(&queue->commands, job);
+    int status = push_command(queue, job, SIZE_MAX);
+    assert(status == STATUS_OK);
     pthread_mutex_unlock(&queue->lock);
 }
 
@@ -109,7 +135,7 @@ bool queue_take(struct queue *queue, int64_t wait_us, struct job_list *ret_claim
     int64_t until_us = wait_us < 0 ? -1 : clock_monotonic_us() + wait_us;
     *ret_claims = (struct job_list){0};
     pthread_mutex_lock(&queue->lock);
-    while (!queue->claims.first && !queue->commands.first && !queue->closed &&
+    while (is_empty_locked(queue) && !queue->closed &&
            (until_us < 0 || clock_monotonic_us() < until_us)) {
         wait_locked(queue, until_us);
     }
@@ -119,8 +145,7 @@ bool queue_take(struct queue *queue, int64_t wait_us, struct job_list *ret_claim
         job_list_push(ret_claims, job_list_pop(&queue->claims));
     }
     queue->claim_count -= taken;
-    *ret_command = job_list_pop(&queue->commands);
-    queue->command_count -= *ret_command ? 1 : 0;
+    *ret_command = pop_command(queue);
     bool open = taken > 0 || *ret_command || !queue->closed;
     pthread_mutex_unlock(&queue->lock);
     return open;
@@ -128,7 +153,7 @@ bool queue_take(struct queue *queue, int64_t wait_us, struct job_list *ret_claim
 
 bool queue_is_empty(struct queue *queue) {
     pthread_mutex_lock(&queue->lock);
-    bool empty = !queue->claims.first && !queue->commands.first;
+    bool empty = is_empty_locked(queue);
     pthread_mutex_unlock(&queue->lock);
     return empty;
 }

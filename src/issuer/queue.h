@@ -8,16 +8,19 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Commands that may wait at once; operators are few. */
+/* Commands that may wait at once: so many of operators, and so many of everybody else. Apart,
+ * so that a crowd that reads cannot keep an operator from pausing a coupon. */
 #define QUEUE_COMMANDS_MAX 1024
 
 struct queue {
     pthread_mutex_t lock;
     pthread_cond_t not_empty;
     struct job_list claims;
-    struct job_list commands;
+    struct job_list operators; /* creations, changes, the list: go before … */
+    struct job_list readers;   /* … reads that anyone may ask for */
     size_t claims_max;
-    size_t command_count;
+    size_t operator_count;
+    size_t reader_count;
     _Atomic size_t claim_count;
     bool closed;
 };

@@ -204,7 +204,10 @@ static void answer_all(struct core *core, const struct job_list *batches, bool f
 
 void issuer_step(struct core *core, int64_t now_us, const struct job_list *batches) {
     if (core->state != ISSUER_READY) {
-        answer_all(core, batches, true, VERDICT_STORAGE_UNAVAILABLE);
+        /* Broken, it cannot say "nothing was changed": who asks may have been told "unknown". */
+        answer_all(core, batches, true,
+                   core->state == ISSUER_BROKEN ? VERDICT_OUTCOME_UNKNOWN
+                                                : VERDICT_STORAGE_UNAVAILABLE);
         return;
     }
     int status = decide_and_commit(core, now_us, batches);

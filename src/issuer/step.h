@@ -26,6 +26,7 @@ struct core {
     size_t coupons_max;
     enum issuer_state state;
     struct complaint why; /* of the last failure */
+    atomic_bool hurry;    /* any thread's: see issuer_hurry */
     uint64_t step;
     size_t row_count; /* the grants of this step … */
     struct issue_row rows[CLAIM_BATCH_MAX];
@@ -41,7 +42,8 @@ int MUST_CHECK core_new(struct ledger *ledger, size_t coupons_max,
 int core_close(struct core *core, struct complaint *complaint);
 void core_free(struct core *core); /* closed before; takes NULL */
 
-/* Fills engine and board from the ledger. On failure the state is BROKEN and `why` tells. */
+/* Fills engine and board from the ledger. On failure the state is BROKEN and `why` tells;
+ * STATUS_STOPPED: given up in a hurry, the state is STARTING still. */
 int MUST_CHECK core_load(struct core *core, void (*progress)(void *, uint64_t, uint64_t),
                          void *context);
 

@@ -120,6 +120,7 @@ MEMBERS = [
     ("title", ["t"], MALFORMED), ("title", {}, MALFORMED),
     ("title", "", INVALID), ("title", "x" * 257, INVALID), ("title", "é" * 129, INVALID),
     ("title", "a\nb", INVALID), ("title", "\x7f", INVALID), ("title", "\x1f", INVALID),
+    ("title", "a\x85b", INVALID), ("title", "\x9f", INVALID),
     ("totalQuantity", "5", MALFORMED), ("totalQuantity", 5.0, MALFORMED),
     ("totalQuantity", 1.5, MALFORMED), ("totalQuantity", True, MALFORMED),
     ("totalQuantity", [], MALFORMED),

@@ -7,6 +7,8 @@ answer is never right, and every success that was told is in the file.
 """
 
 import itertools
+import os
+import resource
 import signal
 import time
 
@@ -24,6 +26,14 @@ def assert_only_late_requests_are_unanswered(load, stopped_at):
     for one in load.unanswered:
         assert one.received == b"", "half an answer: %r" % (one,)
         assert one.sent_by is None or one.sent_by > stopped_at, "cut off: %r" % (one,)
+
+
+def answers_on_every_loop(server):
+    """An answer on each of the loops tells that what was sent before is read."""
+    for connection in [server.connect() for _ in range(8)]:
+        connection.send(request_bytes("GET", "/healthz"))
+        assert connection.read().status == 200
+        connection.close()
 
 
 def test_a_drain_under_load_loses_nothing(new_server, randomness, scaled):
@@ -64,11 +74,7 @@ def test_a_drain_ends_idle_connections_and_finishes_begun_requests(server, admin
         assert idle.read().status == 200
         half_body.send(begun + body[:5])
         half_head.send(b"GET /health")
-        # an answer on each of the loops tells that what was sent before is read
-        for connection in [server.connect() for _ in range(8)]:
-            connection.send(request_bytes("GET", "/healthz"))
-            assert connection.read().status == 200
-            connection.close()
+        answers_on_every_loop(server)
         server.terminate()
         server.wait_event("draining")
         assert idle.rest() == b""
@@ -115,6 +121,66 @@ def test_both_signals_stop_it_also_when_they_come_twice(server, number):
     server.process.send_signal(number)
     server.process.send_signal(number)
     assert server.wait() == 0
+    assert verify(server.data).returncode == 0
+
+
+def test_a_write_of_unknown_outcome_in_the_drain_is_not_a_good_end(new_server):
+    """Exit code 3 whenever the outcome of a write is unknown, also after SIGTERM. The write is
+    made to fail by the process's limit on file sizes."""
+    server = new_server(under=["env", "--ignore-signal=XFSZ"]).start()
+    with server.admin() as admin:
+        coupon = check.new_coupon(admin)["id"]
+    body = b'{"userId":"slow"}'
+    with server.connect() as begun:
+        begun.send(request_bytes("POST", "/v1/coupons/%d/issues" % coupon, None,
+                                 [JSON, ("Content-Length", len(body))]) + body[:5])
+        answers_on_every_loop(server)
+        server.terminate()
+        server.wait_event("draining")
+        size = os.path.getsize(os.path.join(server.data, "coupon.db-wal"))
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, size))
+        begun.send(body[5:])
+        check.problem(begun.read(), 503, "outcome-unknown", closes=True)
+    assert server.wait() == 3
+    assert server.events("stopping-broken")
+    again = new_server(data=server.data).start()
+    with again.client() as client:
+        assert client.claim(coupon, "slow").status in (201, 409)
+    again.stop()
+    assert verify(server.data).returncode == 0
+
+
+def test_long_reads_do_not_hold_up_the_end(new_server):
+    """What users hold of a large archived coupon takes the server long to look up; it gives
+    that up when it is to stop."""
+    rows, readers = 500_000, 200
+    server = new_server().start()
+    with server.admin() as admin:
+        coupon = check.new_coupon(admin, total=None)["id"]
+    server.stop()
+    with record.planted(server.data) as database:
+        database.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+            " INSERT INTO coupon_issues (coupon_id, rank_no, user_id, date_issued)"
+            " SELECT id, i, 'user-' || i, date_created FROM n, coupons", [rows])
+        database.execute("UPDATE coupons SET issued_quantity = ?", [rows])
+    server.start()
+    with server.admin() as admin:
+        check.coupon(admin.patch("/v1/coupons/%d" % coupon, {"archived": True}))
+    target = "/v1/coupons/%d/issues?userId=nobody" % coupon
+    connections = [server.connect() for _ in range(readers)]
+    for connection in connections:
+        connection.send(request_bytes("GET", target))
+    answers_on_every_loop(server)
+    started = time.monotonic()
+    server.terminate()
+    for connection in connections:
+        response = connection.read()
+        if response.status != 200:
+            check.problem(response, 503, "overloaded", closes=True)
+        connection.close()
+    assert server.wait() == 0
+    assert time.monotonic() - started < 8
     assert verify(server.data).returncode == 0
 
 

@@ -115,6 +115,28 @@ PLANTS = {
         ["UPDATE coupons SET total_quantity = 19 WHERE id = 1"], 1, None, "I1"),
     "a change without a revision": (
         ["UPDATE coupons SET paused = 1 WHERE id = 4"], 4, None, "I5"),
+    "a pause that a false first rank hides": (
+        ["UPDATE coupon_issues SET date_issued = (SELECT changed_at FROM coupon_revisions"
+         " WHERE coupon_id = 2 AND version = 2) + rank_no WHERE coupon_id = 2 AND rank_no > 4",
+         "UPDATE coupon_revisions SET changed_at = changed_at + %d WHERE coupon_id = 2"
+         " AND version = 3" % HOUR,
+         "UPDATE coupon_revisions SET first_rank = 11 WHERE coupon_id = 2 AND version > 1"],
+        2, 5, "I5"),
+    "a first revision that begins late": (
+        ["UPDATE coupon_revisions SET first_rank = 3 WHERE coupon_id = 1 AND version = 1"],
+        1, None, "I5"),
+    "a revision that begins before the one before": (
+        ["UPDATE coupon_revisions SET first_rank = 9 WHERE coupon_id = 2 AND version = 2"],
+        2, None, "I5"),
+    "a revision of ranks that are not issued": (
+        ["UPDATE coupon_revisions SET first_rank = 100 WHERE coupon_id = 1 AND version = 3"],
+        1, None, "I5"),
+    "a revision older than the one before": (
+        ["UPDATE coupon_revisions SET changed_at = changed_at - %d WHERE coupon_id = 2"
+         " AND version = 3" % HOUR], 2, None, "I5"),
+    "a quantity below what was issued": (
+        ["UPDATE coupon_revisions SET total_quantity = 3 WHERE coupon_id = 2 AND version = 2"],
+        2, None, "I1"),
     "a revision lost": (
         ["DELETE FROM coupon_revisions WHERE coupon_id = 1 AND version = 2"], 1, None, "I5"),
     "all revisions lost": (["DELETE FROM coupon_revisions WHERE coupon_id = 4"], 4, None, "I5"),

@@ -50,10 +50,11 @@ def verify(data):
 class Server:
     """`coupon serve` on a free port and a data folder of its own."""
 
-    def __init__(self, data, *flags, env=None, listen="127.0.0.1:0"):
+    def __init__(self, data, *flags, env=None, listen="127.0.0.1:0", under=()):
         self.data = data
         self.flags = [str(flag) for flag in flags]
         self.listen = listen
+        self.under = list(under)  # a command that runs ours
         self.env = environment(env)
         self.process = None
         self.address = None
@@ -67,7 +68,7 @@ class Server:
     def spawn(self):
         """Starts the process and waits for nothing."""
         assert not self.running()
-        command = [BINARY, "serve", "--data", str(self.data)]
+        command = self.under + [BINARY, "serve", "--data", str(self.data)]
         if self.listen:
             command += ["--listen", self.listen]
         self.lines, self._ended = [], False

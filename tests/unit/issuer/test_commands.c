@@ -525,6 +525,19 @@ static void reads_work_while_writing_does_not(void **state) {
     assert_int_equal(command_do(world, 1, &read), STATUS_IO);
 }
 
+static void a_long_search_is_given_up_in_a_hurry(void **state) {
+    struct world *world = *state;
+    coupon_make(world, 1, COUPON_UNLIMITED);
+    issue_many(world, 1, 2500);
+    archive(world, 1);
+    struct command near = holding_of(world, 1, "u1000"), far = holding_of(world, 1, "u2500");
+    assert_false(core_command(world->core, 1, &far));
+    world->core->hurry = true;
+    assert_int_equal(command_do(world, 1, &near), STATUS_OK); /* one turn is always had */
+    assert_true(core_command(world->core, 1, &far));
+    assert_int_equal(far.status, STATUS_STOPPED);
+}
+
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
 
 int main(void) {
@@ -547,6 +560,7 @@ int main(void) {
         WITH_WORLD(coupons_are_listed_in_pages_by_id),
         WITH_WORLD(an_issue_is_read_by_its_rank),
         WITH_WORLD(a_holding_is_read_from_memory),
+        WITH_WORLD(a_long_search_is_given_up_in_a_hurry),
         WITH_WORLD(an_archived_holding_is_found_slice_by_slice),
         WITH_WORLD(a_full_last_slice_takes_one_turn_more),
         WITH_WORLD(a_search_ends_when_the_record_cannot_be_read),

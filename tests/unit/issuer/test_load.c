@@ -14,7 +14,7 @@ static void expect_refusal(struct world *world, int status, const char *sentence
         fail_msg("\"%s\" is not in \"%s\"", sentence, world->core->why.text);
     }
     assert_int_equal(world->core->state, ISSUER_BROKEN);
-    assert_int_equal(step_one(world, 500, 1, "new"), VERDICT_STORAGE_UNAVAILABLE);
+    assert_int_equal(step_one(world, 500, 1, "new"), VERDICT_OUTCOME_UNKNOWN);
     assert_int_equal(command_do(world, 500, &command), STATUS_IO);
     core_probe(world->core);
     assert_int_equal(world->core->state, ISSUER_BROKEN);
@@ -202,11 +202,31 @@ static void a_long_record_tells_how_far_it_is(void **state) {
     assert_int_equal(engine_figures(world->core->engine).issues, 100500);
 }
 
+static void a_reading_that_is_given_up_is_no_verdict_on_the_record(void **state) {
+    struct world *world = *state;
+    coupon_make(world, 1, COUPON_UNLIMITED);
+    issue_many(world, 1, 2500);
+    world_close(world);
+    world_open(world);
+    world->core->hurry = true;
+    assert_int_equal(core_load(world->core, NULL, NULL), STATUS_STOPPED);
+    assert_int_equal(world->core->state, ISSUER_STARTING);
+    /* what was read so far answers nobody */
+    struct command holding = command_of(JOB_HOLDING_READ);
+    holding.reference.coupon_id = 1;
+    holding.user_id = slice_of("u2500");
+    holding.user = world_user(world, "u2500");
+    assert_int_equal(command_do(world, 1, &holding), STATUS_STOPPED);
+    world_reload(world);
+    assert_coupon_agrees(world, 1, 2500);
+}
+
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_WORLD(an_empty_record_is_loaded),
+        WITH_WORLD(a_reading_that_is_given_up_is_no_verdict_on_the_record),
         WITH_WORLD(every_filling_of_the_ring_is_loaded),
         WITH_WORLD(terms_and_archiving_survive_a_new_start),
         WITH_WORLD(a_gap_between_ranks_is_damage),

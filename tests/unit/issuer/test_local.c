@@ -131,7 +131,7 @@ static void a_damaged_record_ends_in_broken_and_says_why(void **state) {
     running_start(running);
     assert_int_equal(running->states[0], ISSUER_BROKEN);
     assert_non_null(strstr(running->why, "rank 4 of coupon 1 is not the next rank"));
-    assert_int_equal(running_claim(running, 1, "new"), VERDICT_STORAGE_UNAVAILABLE);
+    assert_int_equal(running_claim(running, 1, "new"), VERDICT_OUTCOME_UNKNOWN);
     struct command command = running_command(running, JOB_COUPON_READ);
     command.coupon.id = 1;
     assert_int_equal(running_do(running, &command), STATUS_IO);
@@ -431,8 +431,8 @@ static void a_failed_sync_ends_issuing_until_a_new_start(void **state) {
     assert_int_equal(running_wait_state(running, 2), ISSUER_BROKEN);
     assert_non_null(strstr(running->why, "unknown"));
     faulty_vfs_sync_fails(0);
-    assert_int_equal(running_claim(running, 1, "bob"), VERDICT_STORAGE_UNAVAILABLE);
-    assert_int_equal(running_claim(running, 1, "ann"), VERDICT_STORAGE_UNAVAILABLE);
+    assert_int_equal(running_claim(running, 1, "bob"), VERDICT_OUTCOME_UNKNOWN);
+    assert_int_equal(running_claim(running, 1, "ann"), VERDICT_OUTCOME_UNKNOWN);
     struct command command = running_command(running, JOB_COUPON_READ);
     command.coupon.id = 1;
     assert_int_equal(running_do(running, &command), STATUS_IO);

@@ -122,7 +122,7 @@ static void a_creation_that_memory_cannot_follow_breaks(void **state) {
         if (status == STATUS_AMBIGUOUS) {
             assert_int_equal(world->core->state, ISSUER_BROKEN);
             assert_non_null(strstr(world->core->why.text, "no memory"));
-            assert_int_equal(step_one(world, 2, id, "ann"), VERDICT_STORAGE_UNAVAILABLE);
+            assert_int_equal(step_one(world, 2, id, "ann"), VERDICT_OUTCOME_UNKNOWN);
             world_reload(world);
         }
         assert_int_equal(step_one(world, 2, id, "ann"), VERDICT_ISSUED);
@@ -142,7 +142,7 @@ static void a_change_that_memory_cannot_follow_breaks(void **state) {
     assert_int_equal(command_do(world, 1, &command), STATUS_AMBIGUOUS);
     atomic_store(&allocations_left, -1);
     assert_int_equal(world->core->state, ISSUER_BROKEN);
-    assert_int_equal(step_one(world, 2, 1, "ann"), VERDICT_STORAGE_UNAVAILABLE);
+    assert_int_equal(step_one(world, 2, 1, "ann"), VERDICT_OUTCOME_UNKNOWN);
     world_reload(world);
     assert_int_equal(step_one(world, 2, 1, "ann"), VERDICT_PAUSED);
 }

@@ -60,7 +60,7 @@ static void batches_leave_in_the_order_they_came(void **state) {
 static void claims_go_before_commands_which_go_one_a_take(void **state) {
     (void)state;
     struct queue queue;
-    struct command first = {.job.kind = JOB_COUPON_READ}, second = {.job.kind = JOB_COUPONS_READ};
+    struct command first = {.job.kind = JOB_COUPON_READ}, second = {.job.kind = JOB_ISSUE_READ};
     struct claim_batch a = batch_of(1), b = batch_of(1);
     start(&queue, 100);
     push(&queue, &first.job);
@@ -136,6 +136,30 @@ static void commands_have_a_bound_of_their_own(void **state) {
     }
     push(&queue, &commands[QUEUE_COMMANDS_MAX].job);
     expect_take(&queue, NULL, 0, &commands[QUEUE_COMMANDS_MAX].job);
+    finish(&queue);
+}
+
+static void a_crowd_that_reads_does_not_keep_operators_out(void **state) {
+    (void)state;
+    static const enum job_kind kinds[] = {JOB_COUPON_CHANGE, JOB_COUPON_CREATE, JOB_COUPONS_READ};
+    static struct command reads[QUEUE_COMMANDS_MAX];
+    struct command operators[COUNT_OF(kinds)];
+    struct queue queue;
+    start(&queue, 1);
+    for (size_t i = 0; i < QUEUE_COMMANDS_MAX; i++) {
+        reads[i].job.kind = i % 2 ? JOB_HOLDING_READ : JOB_COUPON_READ;
+        push(&queue, &reads[i].job);
+    }
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        operators[i] = (struct command){.job.kind = kinds[i]};
+        push(&queue, &operators[i].job);
+    }
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        expect_take(&queue, NULL, 0, &operators[i].job);
+    }
+    for (size_t i = 0; i < QUEUE_COMMANDS_MAX; i++) {
+        expect_take(&queue, NULL, 0, &reads[i].job);
+    }
     finish(&queue);
 }
 
@@ -317,7 +341,7 @@ static void many_producers_lose_nothing_and_keep_their_order(void **state) {
         free(producers[i].batches);
         free(producers[i].commands);
     }
-    assert_int_equal(queue.command_count, 0);
+    assert_int_equal(queue.reader_count, 0);
     finish(&queue);
 }
 
@@ -329,6 +353,7 @@ int main(void) {
         cmocka_unit_test(a_batch_above_the_bound_is_taken_when_nothing_waits),
         cmocka_unit_test(a_take_never_gives_more_than_one_step_can_do),
         cmocka_unit_test(commands_have_a_bound_of_their_own),
+        cmocka_unit_test(a_crowd_that_reads_does_not_keep_operators_out),
         cmocka_unit_test(a_command_that_wants_another_turn_goes_behind_the_others),
         cmocka_unit_test(a_closed_queue_refuses_and_gives_out_what_it_holds),
         cmocka_unit_test(a_take_of_an_empty_queue_ends_with_its_time),
