@@ -177,7 +177,8 @@ def test_long_reads_do_not_hold_up_the_end(new_server):
     for connection in connections:
         response = connection.read()
         if response.status != 200:
-            check.problem(response, 503, "overloaded", closes=True)
+            # given up before or after its loop began to drain: only then it says "close"
+            check.problem(response, 503, "overloaded")
         connection.close()
     assert server.wait() == 0
     assert time.monotonic() - started < 8
