@@ -22,11 +22,7 @@ static void add_user(struct bulk_users *users, struct slice user_id) {
         users->overfull = true;
         return;
     }
-    bool good = user_id.size >= 1 && user_id.size <= USER_ID_MAX;
-    for (size_t i = 0; good && i < user_id.size; i++) {
-        good = user_id.bytes[i] >= 0x21 && user_id.bytes[i] <= 0x7e;
-    }
-    users->bad_user = users->bad_user || !good;
+    users->bad_user = users->bad_user || !input_is_user_id(user_id);
     users->claims[users->count++] = (struct claim){.user_id = user_id};
 }
 

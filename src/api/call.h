@@ -146,6 +146,8 @@ int fault_invalid(struct fault *ret_fault, const char *field, const char *detail
 /* The Idempotency-Key into the call; none: size 0. */
 int MUST_CHECK input_request_key(struct call *call, const struct http_head *head,
                                  struct fault *ret_fault);
+/* Whether it is 1 … USER_ID_MAX visible ASCII characters. */
+bool input_is_user_id(struct slice user_id);
 /* The user that is asked for into the call. STATUS_INVALID unless it is 1 … USER_ID_MAX
  * visible ASCII characters, and the caller's own when the caller is a user. */
 int MUST_CHECK input_user_id(struct call *call, struct slice user_id, struct fault *ret_fault);

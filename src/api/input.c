@@ -41,8 +41,12 @@ int input_request_key(struct call *call, const struct http_head *head, struct fa
     return STATUS_OK;
 }
 
+bool input_is_user_id(struct slice user_id) {
+    return user_id.size >= 1 && user_id.size <= USER_ID_MAX && is_visible(user_id);
+}
+
 int input_user_id(struct call *call, struct slice user_id, struct fault *ret_fault) {
-    if (user_id.size < 1 || user_id.size > USER_ID_MAX || !is_visible(user_id)) {
+    if (!input_is_user_id(user_id)) {
         return fault_invalid(ret_fault, "userId",
                              "userId must have 1 to 128 visible ASCII characters.");
     }
