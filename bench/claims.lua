@@ -1,4 +1,4 @@
--- What wrk sends in bench/http_bench.py: claims by users that nobody has been before. A user's
+-- What wrk sends in ./dev bench http: claims by users that nobody has been before. A user's
 -- name is the prefix given after "--", the thread, and a number that runs.
 local threads = 0
 
@@ -25,10 +25,11 @@ function request()
   return head .. count .. tail
 end
 
-function done(summary)
+function done(summary, latency)
   local errors = summary.errors
   io.write(string.format(
-    'figures {"requests":%d,"duration_us":%d,"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}\n',
+    'figures {"requests":%d,"duration_us":%d,"connect":%d,"read":%d,"write":%d,"timeout":%d,' ..
+    '"status":%d,"p50_us":%d,"p99_us":%d}\n',
     summary.requests, summary.duration, errors.connect, errors.read, errors.write,
-    errors.timeout, errors.status))
+    errors.timeout, errors.status, latency:percentile(50), latency:percentile(99)))
 end

@@ -1,17 +1,17 @@
 /* engine_bench: what a claim costs in the engine, alone and in one thread, as JSON lines.
  *
- * Not for: anything with a disk or a socket in it (ledger_bench.c, http_bench.py). Called by a
- * person:
- *     meson setup -Dbench=true --buildtype=release build/bench && ninja -C build/bench
- *     build/bench/bench/engine-bench [warm]
+ * Not for: anything with a disk or a socket in it (ledger_bench.c, suite/parts/http.py).
+ * Called by a person:
+ *     build/release/bench/engine-bench [claims | warm]
+ * and by ./dev bench (suite/parts/engine.py), with "claims": only the cost of a claim and the
+ * memory of an issue at three sizes, prefetched as the issuer does it. One run is one turn.
  *
  * "warm" touches a gigabyte before and keeps it, so that what the kernel takes to hand out
  * memory (a page fault may cost 0.2 us on bare metal and 15 us in a nested guest) is left
  * out.
  *
- * Claims come in batches of 256: a pass of engine_prefetch, a pass of
- * engine_prefetch_holding, then the decisions. (The issuer does the same some claims ahead
- * of each decision.) */
+ * Claims come in batches of 256, each prefetched some claims ahead of its decision, as in
+ * src/issuer/step.c. */
 #include "engine/engine.h"
 
 #include <malloc.h>
@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define BATCH       256
-#define ROUNDS      800 /* batches a figure */
+#define ROUNDS      4000 /* batches a figure */
 #define COUPON      1
 #define ISSUES_MAX  10000000
 #define ISSUES_LAST 16000000
@@ -71,12 +71,17 @@ enum steps { STEPS_NONE, STEPS_ONE, STEPS_TWO };
 /* One batch; every verdict must be the expected one. */
 static void batch_decide(struct engine *engine, const struct claim *claims, enum steps steps,
                          enum engine_verdict expected) {
-    for (size_t i = 0; steps >= STEPS_ONE && i < BATCH; i++)
+    for (size_t i = 0; steps >= STEPS_ONE && i < ENGINE_PREFETCH_AHEAD; i++)
         engine_prefetch(engine, claims[i].coupon_id, claims[i].user);
-    for (size_t i = 0; steps >= STEPS_TWO && i < BATCH; i++)
-        engine_prefetch_holding(engine, claims[i].coupon_id, claims[i].user);
     for (size_t i = 0; i < BATCH; i++) {
         struct engine_decision decision;
+        size_t ahead = i + ENGINE_PREFETCH_AHEAD;
+        size_t holding_ahead = i + ENGINE_PREFETCH_HOLDING_AHEAD;
+        if (steps >= STEPS_ONE && ahead < BATCH)
+            engine_prefetch(engine, claims[ahead].coupon_id, claims[ahead].user);
+        if (steps >= STEPS_TWO && holding_ahead < BATCH)
+            engine_prefetch_holding(engine, claims[holding_ahead].coupon_id,
+                                    claims[holding_ahead].user);
         require(engine_decide(engine, claims[i].coupon_id, claims[i].user, 1, &decision));
         if (decision.verdict != expected)
             require(STATUS_DAMAGED);
@@ -118,22 +123,26 @@ static double measure(struct engine *engine, uint64_t issues, enum engine_verdic
     return (double)spent / (ROUNDS * BATCH);
 }
 
-static void report_size(struct engine *engine, uint64_t issues) {
+/* What the issuer leaves to quiet turns. */
+static void rest(struct engine *engine) {
+    while (engine_tend(engine, true)) {
+    }
+}
+
+static void report_claims(struct engine *engine, uint64_t issues, enum steps steps) {
     static const char *names[] = {"none", "one", "two"};
     struct engine_terms open = {.end_us = INT64_MAX, .total_quantity = ENGINE_UNLIMITED};
     struct engine_terms full = open;
     full.total_quantity = engine_issued(engine, COUPON);
-    for (enum steps steps = STEPS_NONE; steps <= STEPS_TWO; steps++) {
-        measure(engine, issues, ENGINE_GRANTED, steps); /* grows what the batch will need */
-        double fresh = measure(engine, issues, ENGINE_GRANTED, steps);
-        double duplicate = measure(engine, issues, ENGINE_ALREADY_ISSUED, steps);
-        require(engine_coupon_change(engine, COUPON, &full));
-        double sold_out = measure(engine, issues, ENGINE_SOLD_OUT, steps);
-        require(engine_coupon_change(engine, COUPON, &open));
-        printf("{\"bench\":\"claim\",\"issues\":%llu,\"prefetch_steps\":\"%s\","
-               "\"fresh_ns\":%.1f,\"duplicate_ns\":%.1f,\"sold_out_ns\":%.1f}\n",
-               (unsigned long long)issues, names[steps], fresh, duplicate, sold_out);
-    }
+    measure(engine, issues, ENGINE_GRANTED, steps); /* grows what the batch will need */
+    double fresh = measure(engine, issues, ENGINE_GRANTED, steps);
+    double duplicate = measure(engine, issues, ENGINE_ALREADY_ISSUED, steps);
+    require(engine_coupon_change(engine, COUPON, &full));
+    double sold_out = measure(engine, issues, ENGINE_SOLD_OUT, steps);
+    require(engine_coupon_change(engine, COUPON, &open));
+    printf("{\"bench\":\"claim\",\"issues\":%llu,\"prefetch_steps\":\"%s\","
+           "\"fresh_ns\":%.1f,\"duplicate_ns\":%.1f,\"sold_out_ns\":%.1f}\n",
+           (unsigned long long)issues, names[steps], fresh, duplicate, sold_out);
 }
 
 static size_t resident_bytes(void) {
@@ -155,6 +164,21 @@ static void report_memory(const struct engine *engine, size_t resident_before) {
            (double)(resident_bytes() - resident_before) / issues);
 }
 
+static void report_rest(struct engine *engine, uint64_t issues) {
+    int64_t longest = 0;
+    int64_t sum = 0;
+    size_t parts = 0;
+    for (bool more = true; more; parts++) {
+        int64_t start = now_ns();
+        more = engine_tend(engine, true);
+        int64_t spent = now_ns() - start;
+        longest = spent > longest ? spent : longest;
+        sum += spent;
+    }
+    printf("{\"bench\":\"tend\",\"issues\":%llu,\"parts\":%zu,\"ms\":%.2f,\"longest_ms\":%.2f}\n",
+           (unsigned long long)issues, parts, (double)sum / 1e6, (double)longest / 1e6);
+}
+
 /* Claims, duplicates and sold-out answers at each size, and the growing in between. */
 static void bench_sizes(void) {
     static const uint64_t sizes[] = {1024,    1024000,  2048000,  4096000,
@@ -169,13 +193,33 @@ static void bench_sizes(void) {
                (double)spent / (double)(sizes[i] - issued));
         issued = sizes[i];
         report_memory(engine, resident);
-        if (issued == 1024 || issued == 1024000 || issued == 10240000)
-            report_size(engine, issued);
+        bool reported = issued == 1024 || issued == 1024000 || issued == 10240000;
+        if (reported) {
+            report_claims(engine, issued, STEPS_TWO); /* in pages of 4 KiB, then in huge ones */
+            report_rest(engine, issued);
+        }
+        for (enum steps steps = STEPS_NONE; reported && steps <= STEPS_TWO; steps++)
+            report_claims(engine, issued, steps);
     }
     int64_t start = now_ns();
     engine_coupon_remove(engine, COUPON);
     printf("{\"bench\":\"remove\",\"issues\":%llu,\"ms\":%.2f}\n", (unsigned long long)issued,
            (double)(now_ns() - start) / 1e6);
+    report_rest(engine, issued);
+    engine_free(engine);
+}
+
+/* What ./dev bench asks for. */
+static void bench_claims(void) {
+    static const uint64_t sizes[] = {1024, 1024000, 10240000};
+    size_t resident = resident_bytes();
+    struct engine *engine = engine_make(1, ENGINE_UNLIMITED);
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        grow(engine, i ? sizes[i - 1] : 0, sizes[i]);
+        rest(engine);
+        report_memory(engine, resident);
+        report_claims(engine, sizes[i], STEPS_TWO);
+    }
     engine_free(engine);
 }
 
@@ -296,6 +340,10 @@ static void heap_warm(void) {
 
 int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
+    if (argc > 1 && strcmp(argv[1], "claims") == 0) {
+        bench_claims();
+        return 0;
+    }
     if (argc > 1 && strcmp(argv[1], "warm") == 0)
         heap_warm();
     bench_machine();

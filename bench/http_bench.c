@@ -1,5 +1,5 @@
 /* A server of one constant 200 reply: what src/http itself costs a request, to be compared
- * with nginx `return 200` (bench/http_floor.py runs both).
+ * with nginx `return 200` (./dev bench floor runs both).
  *
  *   http-bench PORT [LOOPS]     until SIGINT or SIGTERM
  */

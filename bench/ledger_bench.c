@@ -1,9 +1,14 @@
-/* Measures the SQLite ledger on the disk it is given: rows a second and CPU time a row by
- * commit size, the stall of a checkpoint, the time to visit a long record, and what the disk
- * needs for a sync by itself. Prints one JSON object a line. For people and bench/; not a test.
+/* Measures the SQLite ledger on the disk it is given, and fills one for other measurements.
+ * Prints one JSON object a line. For people and ./dev bench (suite/parts/ledger.py and
+ * restart.py); not a test.
  *
- * Use: ledger-bench FOLDER [ROWS]   the folder must not hold a ledger; ROWS of the visit,
- * 10 million by default. */
+ *   ledger-bench append FOLDER SECONDS   what the disk needs for a sync by itself, then rows
+ *                                        a second, CPU time a row and the longest checkpoint
+ *                                        by commit size, so many seconds each
+ *   ledger-bench visit FOLDER ROWS       the time to open and to read a long record
+ *   ledger-bench fill FOLDER ROWS        makes a record of one coupon with so many issues
+ *
+ * The folder must not hold a ledger. */
 #include "ledger/ledger.h"
 
 #include <fcntl.h>
@@ -13,10 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH_MAX    2048
-#define USER_SIZE    24
-#define SECONDS_EACH 3
-#define SYNCS        1000
+#define BATCH_MAX 2048
+#define USER_SIZE 24
+#define SYNCS     1000
 
 struct bench {
     struct ledger *ledger;
@@ -47,7 +51,8 @@ static void new_coupon(struct bench *bench) {
                                    .total_quantity = COUPON_UNLIMITED,
                                    .issue_start_us = 0,
                                    .issue_end_us = TIME_US_MAX};
-    check(bench, ledger_coupon_create(bench->ledger, &coupon, NULL, &bench->complaint), "create");
+    check(bench, ledger_coupon_create(bench->ledger, &coupon, NULL, NULL, &bench->complaint),
+          "create");
     bench->coupon_id = coupon.id;
     bench->rank = 0;
 }
@@ -83,14 +88,14 @@ static void append(struct bench *bench, size_t count) {
     bench->stall_us_max = stall_us > bench->stall_us_max ? stall_us : bench->stall_us_max;
 }
 
-static void bench_append(struct bench *bench, size_t batch) {
+static void bench_append(struct bench *bench, size_t batch, int64_t seconds) {
     new_coupon(bench);
     bench->stall_us_max = 0;
     bench->tends = 0;
     bench->append_ns = 0;
     int64_t start_us = clock_monotonic_us();
     int64_t spent_us = 0;
-    while (spent_us < SECONDS_EACH * US_PER_SECOND) {
+    while (spent_us < seconds * US_PER_SECOND) {
         append(bench, batch);
         spent_us = clock_monotonic_us() - start_us;
     }
@@ -109,7 +114,7 @@ static int count_issue(void *context, const struct issue_row *issue) {
     return STATUS_OK;
 }
 
-static void bench_visit(struct bench *bench, const char *directory, uint32_t rows) {
+static void fill(struct bench *bench, uint32_t rows) {
     new_coupon(bench);
     bench->stall_us_max = 0;
     bench->tends = 0;
@@ -117,6 +122,10 @@ static void bench_visit(struct bench *bench, const char *directory, uint32_t row
         uint32_t left = rows - bench->rank;
         append(bench, left < BATCH_MAX ? left : BATCH_MAX);
     }
+}
+
+static void bench_visit(struct bench *bench, const char *directory, uint32_t rows) {
+    fill(bench, rows);
     printf("{\"bench\":\"checkpoint\",\"checkpoints\":%" PRIu64 ",\"stallMaxUs\":%" PRId64 "}\n",
            bench->tends, bench->stall_us_max);
     check(bench, ledger_close(bench->ledger, &bench->complaint), "close");
@@ -174,24 +183,31 @@ static void bench_sync(const char *directory) {
            times_us[SYNCS / 2], times_us[SYNCS * 99 / 100]);
 }
 
+static void bench_appends(struct bench *bench, const char *directory, int64_t seconds) {
+    static const size_t batches[] = {16, 64, 128, 256, BATCH_MAX};
+    bench_sync(directory);
+    for (size_t i = 0; i < COUNT_OF(batches); i++) {
+        bench_append(bench, batches[i], seconds);
+    }
+}
+
 int main(int argc, char **argv) {
     static struct bench bench;
-    if (argc < 2 || argc > 3) {
-        fprintf(stderr, "use: ledger-bench FOLDER [ROWS]\n");
+    uint64_t number = 0;
+    if (argc != 4 || slice_to_u64(slice_of(argv[3]), UINT32_MAX, &number) < 0) {
+        fprintf(stderr, "use: ledger-bench append FOLDER SECONDS | visit FOLDER ROWS | "
+                        "fill FOLDER ROWS\n");
         return 2;
     }
-    uint64_t rows = 10000000;
-    if (argc == 3 && slice_to_u64(slice_of(argv[2]), UINT32_MAX, &rows) < 0) {
-        fprintf(stderr, "ROWS is a number\n");
-        return 2;
+    struct slice what = slice_of(argv[1]);
+    open_ledger(&bench, argv[2]);
+    if (slice_is(what, "append")) {
+        bench_appends(&bench, argv[2], (int64_t)number);
+    } else if (slice_is(what, "visit")) {
+        bench_visit(&bench, argv[2], (uint32_t)number);
+    } else {
+        fill(&bench, (uint32_t)number);
     }
-    static const size_t batches[] = {16, 64, 128, 256, 2048};
-    open_ledger(&bench, argv[1]);
-    bench_sync(argv[1]);
-    for (size_t i = 0; i < COUNT_OF(batches); i++) {
-        bench_append(&bench, batches[i]);
-    }
-    bench_visit(&bench, argv[1], (uint32_t)rows);
     check(&bench, ledger_close(bench.ledger, &bench.complaint), "close");
     return 0;
 }

@@ -15,7 +15,7 @@ strip --strip-unneeded "$stage/usr/bin/coupon"
 install -D -m 0644 deploy/coupon.service "$stage/lib/systemd/system/coupon.service"
 install -D -m 0644 deploy/debian/default "$stage/etc/default/coupon"
 install -d "$stage/usr/share/doc/coupon"
-cp -r README.md docs/* "$stage/usr/share/doc/coupon"
+cp -r README.md README.ko.md docs "$stage/usr/share/doc/coupon" # links between them hold
 gzip -9n <CHANGELOG.md >"$stage/usr/share/doc/coupon/changelog.gz"
 cat >"$stage/usr/share/doc/coupon/copyright" <<'COPYRIGHT'
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/

@@ -17,7 +17,7 @@
 
 /* Tokens of one file at most, and their names' characters. */
 #define TOKENS_MAX     64
-#define TOKEN_NAME_MAX 64
+#define TOKEN_NAME_MAX ADMIN_NAME_MAX
 
 /* How a claimer proves who they are. */
 enum claim_auth {
@@ -50,6 +50,11 @@ struct api_secrets {
     struct secret claim_tokens; /* CLAIM_AUTH_TOKEN */
     struct secret jwt_key;      /* CLAIM_AUTH_JWT: the secret, or the public key in PEM */
 };
+
+/* The first token of such a text, for who calls the API. STATUS_INVALID: a line of it cannot be
+ * taken, or it holds none. */
+int MUST_CHECK api_token_first(const struct secret *tokens, struct slice *ret_token,
+                               struct complaint *complaint);
 
 struct api_options {
     struct issuer *issuer; /* outlives the api */

@@ -103,9 +103,13 @@ static void bulk_send(struct bulk *bulk) {
         count_told(bulk);
         problem_reply(bulk->call, PROBLEM_OVERLOADED, "Too many claims are waiting.");
         bulk_free(bulk);
-    } else {
-        bulk_answer(bulk);
+        return;
     }
+    /* Nobody judged the rest, and no verdict reads as "issued". */
+    for (size_t i = bulk->judged; i < bulk->count; i++) {
+        bulk->claims[i].verdict = VERDICT_OVERLOADED;
+    }
+    bulk_answer(bulk);
 }
 
 static void bulk_came_back(struct job *job) {

@@ -22,7 +22,7 @@ static void add_user(struct bulk_users *users, struct slice user_id) {
         users->overfull = true;
         return;
     }
-    users->bad_user = users->bad_user || !input_is_user_id(user_id);
+    users->bad_user = users->bad_user || !user_id_is_valid(user_id);
     users->claims[users->count++] = (struct claim){.user_id = user_id};
 }
 

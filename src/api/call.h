@@ -146,8 +146,6 @@ int fault_invalid(struct fault *ret_fault, const char *field, const char *detail
 /* The Idempotency-Key into the call; none: size 0. */
 int MUST_CHECK input_request_key(struct call *call, const struct http_head *head,
                                  struct fault *ret_fault);
-/* Whether it is 1 … USER_ID_MAX visible ASCII characters. */
-bool input_is_user_id(struct slice user_id);
 /* The user that is asked for into the call. STATUS_INVALID unless it is 1 … USER_ID_MAX
  * visible ASCII characters, and the caller's own when the caller is a user. */
 int MUST_CHECK input_user_id(struct call *call, struct slice user_id, struct fault *ret_fault);
@@ -225,8 +223,10 @@ void handle_holding_read(struct call *call, const struct http_head *head, struct
 void handle_health(struct call *call, const struct http_head *head, struct slice body);
 void handle_ready(struct call *call, const struct http_head *head, struct slice body);
 void handle_metrics(struct call *call, const struct http_head *head, struct slice body);
+void handle_openapi(struct call *call, const struct http_head *head, struct slice body);
 void handle_claims_bulk(struct call *call, const struct http_head *head, struct slice body);
 void handle_issues_read(struct call *call, const struct http_head *head, struct slice body);
+void handle_audits_read(struct call *call, const struct http_head *head, struct slice body);
 void handle_user_issues_read(struct call *call, const struct http_head *head, struct slice body);
 
 /* The issuer's `done` for every job of the api: into its parcel's loop's inbox (api.c). The
@@ -240,6 +240,7 @@ struct errand {
     struct parcel parcel;
     struct call *call;
     void (*answer)(struct errand *errand); /* ends the call */
+    char *request;                         /* the body, for the audit; from malloc */
     uint32_t if_versions[IF_MATCH_MAX];
 };
 

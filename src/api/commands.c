@@ -26,6 +26,22 @@ static void reply_field_fault(struct errand *errand) {
                                                       errand->command.why});
 }
 
+/* Who asks, and with which body, into the errand. Not 0: there was no memory, and the call is
+ * refused. */
+static int note_audit(struct errand *errand, struct slice body) {
+    struct call *call = errand->call;
+    errand->request = malloc(body.size);
+    if (!errand->request) {
+        errand_free(errand);
+        problem_reply(call, PROBLEM_OVERLOADED, "No memory for this request.");
+        return STATUS_NO_MEMORY;
+    }
+    memcpy(errand->request, body.bytes, body.size);
+    errand->command.audit = (struct audit){.admin = slice_of(call->admin_name),
+                                           .request = {errand->request, body.size}};
+    return STATUS_OK;
+}
+
 static void answer_create(struct errand *errand) {
     struct command *command = &errand->command;
     switch (command->status) {
@@ -59,7 +75,7 @@ void handle_coupon_create(struct call *call, const struct http_head *head, struc
         return;
     }
     struct errand *errand = errand_new(call, JOB_COUPON_CREATE, answer_create);
-    if (!errand) {
+    if (!errand || note_audit(errand, body)) {
         return;
     }
     struct creation_key *key = &errand->command.key;
@@ -100,7 +116,7 @@ void handle_coupon_change(struct call *call, const struct http_head *head, struc
         return;
     }
     struct errand *errand = errand_new(call, JOB_COUPON_CHANGE, answer_change);
-    if (!errand) {
+    if (!errand || note_audit(errand, body)) {
         return;
     }
     bool any = false;

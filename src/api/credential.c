@@ -23,7 +23,7 @@ struct credentials {
     struct token_table admins;
     struct token_table gateways;
     struct jwt_terms jwt;
-    char *jwt_key; /* owned; jwt.key points to it */
+    struct jwt_key *jwt_key; /* owned; jwt.key points to it */
 };
 
 /* ---- a file of tokens ---- */
@@ -58,15 +58,6 @@ static struct words words_of(struct slice line) {
     }
 }
 
-static bool is_visible(struct slice text) {
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.bytes[i] < 0x21 || text.bytes[i] > 0x7e) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void token_digest(struct slice token, unsigned char ret_digest[static TOKEN_DIGEST_SIZE]) {
     crypto_generichash(ret_digest, TOKEN_DIGEST_SIZE, (const unsigned char *)token.bytes,
                        token.size, NULL, 0);
@@ -85,10 +76,11 @@ static const struct named_token *find(const struct token_table *table, struct sl
     return found;
 }
 
-/* What is wrong with the line, or NULL once its token, if it has one, is in the table. No
- * sentence repeats what the line says: it is a secret. */
-static const char *take_line(struct token_table *table, struct slice line) {
+/* What is wrong with the line, or NULL; without a token *ret_token has no bytes. No sentence
+ * repeats what the line says: it is a secret. */
+static const char *read_line(struct slice line, struct slice *ret_name, struct slice *ret_token) {
     struct words words = words_of(line);
+    *ret_token = (struct slice){NULL, 0};
     if (words.count == 0 || words.word[0].bytes[0] == '#') {
         return NULL;
     }
@@ -97,11 +89,24 @@ static const char *take_line(struct token_table *table, struct slice line) {
     if (words.count > 2) {
         return "a line is a name and a token, or a token alone";
     }
-    if (name.size > TOKEN_NAME_MAX || !is_visible(name)) {
+    if (name.size > TOKEN_NAME_MAX || !slice_is_visible(name)) {
         return "a name has at most 64 visible ASCII characters";
     }
-    if (token.size < ADMIN_TOKEN_MIN || token.size > ADMIN_TOKEN_MAX || !is_visible(token)) {
+    if (token.size < ADMIN_TOKEN_MIN || token.size > ADMIN_TOKEN_MAX || !slice_is_visible(token)) {
         return "a token has 16 to 256 visible ASCII characters";
+    }
+    *ret_name = name;
+    *ret_token = token;
+    return NULL;
+}
+
+/* The same, and the token is in the table then. */
+static const char *take_line(struct token_table *table, struct slice line) {
+    struct slice name;
+    struct slice token;
+    const char *why = read_line(line, &name, &token);
+    if (why || token.size == 0) {
+        return why;
     }
     if (table->count == TOKENS_MAX) {
         return "there are more than 64 tokens";
@@ -115,25 +120,54 @@ static const char *take_line(struct token_table *table, struct slice line) {
     return NULL;
 }
 
+/* Takes the first line off the rest. */
+static struct slice next_line(struct slice *rest) {
+    const char *end = memchr(rest->bytes, '\n', rest->size);
+    struct slice line = {rest->bytes, end ? (size_t)(end - rest->bytes) : rest->size};
+    size_t used = line.size + (end ? 1 : 0);
+    *rest = (struct slice){rest->bytes + used, rest->size - used};
+    return line;
+}
+
+static int bad_line(const struct secret *secret, unsigned number, const char *why,
+                    struct complaint *complaint) {
+    static_assert(ADMIN_TOKEN_MIN == 16 && ADMIN_TOKEN_MAX == 256, "as in read_line");
+    static_assert(TOKENS_MAX == 64 && TOKEN_NAME_MAX == 64, "as in read_line and take_line");
+    return complain(complaint, STATUS_INVALID, "%s, line %u: %s", secret->source, number, why);
+}
+
+static int no_token(const struct secret *secret, struct complaint *complaint) {
+    return complain(complaint, STATUS_INVALID, "%s holds no token", secret->source);
+}
+
 static int read_tokens(const struct secret *secret, struct token_table *table,
                        struct complaint *complaint) {
-    static_assert(ADMIN_TOKEN_MIN == 16 && ADMIN_TOKEN_MAX == 256, "as in take_line");
-    static_assert(TOKENS_MAX == 64 && TOKEN_NAME_MAX == 64, "as in take_line");
     struct slice rest = secret->text;
     for (unsigned number = 1; rest.size > 0; number++) {
-        const char *end = memchr(rest.bytes, '\n', rest.size);
-        struct slice line = {rest.bytes, end ? (size_t)(end - rest.bytes) : rest.size};
-        const char *why = take_line(table, line);
+        const char *why = take_line(table, next_line(&rest));
         if (why) {
-            return complain(complaint, STATUS_INVALID, "%s, line %u: %s", secret->source, number,
-                            why);
+            return bad_line(secret, number, why, complaint);
         }
-        size_t used = line.size + (end ? 1 : 0);
-        rest = (struct slice){rest.bytes + used, rest.size - used};
     }
-    return table->count > 0
-               ? STATUS_OK
-               : complain(complaint, STATUS_INVALID, "%s holds no token", secret->source);
+    return table->count > 0 ? STATUS_OK : no_token(secret, complaint);
+}
+
+int api_token_first(const struct secret *tokens, struct slice *ret_token,
+                    struct complaint *complaint) {
+    struct slice rest = tokens->text;
+    for (unsigned number = 1; rest.size > 0; number++) {
+        struct slice name;
+        struct slice token;
+        const char *why = read_line(next_line(&rest), &name, &token);
+        if (why) {
+            return bad_line(tokens, number, why, complaint);
+        }
+        if (token.size > 0) {
+            *ret_token = token;
+            return STATUS_OK;
+        }
+    }
+    return no_token(tokens, complaint);
 }
 
 /* ---- the whole ---- */
@@ -146,22 +180,14 @@ static int take_jwt_key(struct credentials *credentials, const struct api_rules 
         bool wide = key.text.size > 1 && key.text.bytes[key.text.size - 2] == '\r';
         key.text.size -= wide ? 2 : 1;
     }
-    int status = jwt_key_check(rules->jwt_algorithm, &key, complaint);
-    if (status) {
-        return status;
-    }
-    credentials->jwt_key = malloc(key.text.size);
-    if (!credentials->jwt_key) {
-        return complain(complaint, STATUS_NO_MEMORY, "not enough memory for the credentials");
-    }
-    memcpy(credentials->jwt_key, key.text.bytes, key.text.size);
     credentials->jwt = (struct jwt_terms){
         .algorithm = rules->jwt_algorithm,
-        .key = {credentials->jwt_key, key.text.size},
         .issuer = rules->jwt_issuer,
         .audience = rules->jwt_audience,
     };
-    return STATUS_OK;
+    int status = jwt_key_read(rules->jwt_algorithm, &key, &credentials->jwt_key, complaint);
+    credentials->jwt.key = credentials->jwt_key;
+    return status;
 }
 
 int credentials_new(const struct api_rules *rules, const struct api_secrets *secrets,
@@ -197,10 +223,7 @@ void credentials_release(struct credentials *credentials) {
     if (!credentials || --credentials->references > 0) {
         return;
     }
-    if (credentials->jwt_key) {
-        sodium_memzero(credentials->jwt_key, credentials->jwt.key.size);
-    }
-    free(credentials->jwt_key);
+    jwt_key_free(credentials->jwt_key);
     free(credentials);
 }
 

@@ -7,7 +7,7 @@
 
 #include "api/api.h"
 
-/* ---- JSON Web Tokens (jwt.c) ---- */
+/* ---- JSON Web Tokens (jwt.c, jwt_key.c) ---- */
 
 /* A longer token is refused unread. */
 #define JWT_SIZE_MAX 4096
@@ -16,17 +16,23 @@
 /* HS256 with less could be searched through (RFC 7518, 3.2). */
 #define JWT_SECRET_MIN 32
 
+struct jwt_key; /* opaque; never changes, so any thread may use it */
+
+/* Reads the secret (HS256) or the public key in PEM; the caller's to free. STATUS_INVALID when
+ * it is not one of the algorithm's, STATUS_NO_MEMORY. */
+int MUST_CHECK jwt_key_read(enum jwt_algorithm algorithm, const struct secret *secret,
+                            struct jwt_key **ret_key, struct complaint *complaint);
+void jwt_key_free(struct jwt_key *key); /* wipes it; takes NULL */
+/* Whether `signature`, as in a token once decoded, is the key's of these bytes. */
+bool jwt_key_has_signed(const struct jwt_key *key, struct slice data, struct slice signature);
+
 /* What a token must fulfil. */
 struct jwt_terms {
     enum jwt_algorithm algorithm;
-    struct slice key;     /* the secret, or the public key in PEM */
-    const char *issuer;   /* NULL: any */
-    const char *audience; /* NULL: any */
+    const struct jwt_key *key; /* of this algorithm */
+    const char *issuer;        /* NULL: any */
+    const char *audience;      /* NULL: any */
 };
-
-/* Whether the key is one of the algorithm's. STATUS_INVALID. */
-int MUST_CHECK jwt_key_check(enum jwt_algorithm algorithm, const struct secret *key,
-                             struct complaint *complaint);
 
 struct user_name {
     char text[USER_ID_MAX];

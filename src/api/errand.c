@@ -7,6 +7,8 @@
 void errand_free(struct errand *errand) {
     free(errand->command.coupons);
     free(errand->command.issues);
+    free(errand->command.audits);
+    free(errand->request);
     free(errand->command.holdings);
     free(errand);
 }

@@ -12,15 +12,6 @@ int fault_invalid(struct fault *ret_fault, const char *field, const char *detail
     return STATUS_INVALID;
 }
 
-static bool is_visible(struct slice text) {
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.bytes[i] < 0x21 || text.bytes[i] > 0x7e) {
-            return false;
-        }
-    }
-    return true;
-}
-
 int input_request_key(struct call *call, const struct http_head *head, struct fault *ret_fault) {
     size_t count = 0;
     struct slice key = http_head_field(head, "idempotency-key", &count);
@@ -32,7 +23,7 @@ int input_request_key(struct call *call, const struct http_head *head, struct fa
         return fault_malformed(ret_fault, "Idempotency-Key",
                                "Idempotency-Key is given more than once.");
     }
-    if (key.size < 1 || key.size > REQUEST_KEY_MAX || !is_visible(key)) {
+    if (key.size < 1 || key.size > REQUEST_KEY_MAX || !slice_is_visible(key)) {
         return fault_invalid(ret_fault, "Idempotency-Key",
                              "Idempotency-Key must have 1 to 128 visible ASCII characters.");
     }
@@ -41,12 +32,8 @@ int input_request_key(struct call *call, const struct http_head *head, struct fa
     return STATUS_OK;
 }
 
-bool input_is_user_id(struct slice user_id) {
-    return user_id.size >= 1 && user_id.size <= USER_ID_MAX && is_visible(user_id);
-}
-
 int input_user_id(struct call *call, struct slice user_id, struct fault *ret_fault) {
-    if (!input_is_user_id(user_id)) {
+    if (!user_id_is_valid(user_id)) {
         return fault_invalid(ret_fault, "userId",
                              "userId must have 1 to 128 visible ASCII characters.");
     }

@@ -27,9 +27,12 @@ static const struct route routes[] = {
     {HTTP_GET, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_NONE, QUERY_OWN, 0, handle_coupons_read},
     {HTTP_POST, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_JSON, QUERY_REFUSED, BODY_MAX,
      handle_coupon_create},
+    {HTTP_GET, "/v1/audit", IDS_NONE, ACCESS_ADMIN, BODY_NONE, QUERY_OWN, 0, handle_audits_read},
     {HTTP_GET, "/healthz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, QUERY_IGNORED, 0, handle_health},
     {HTTP_GET, "/readyz", IDS_NONE, ACCESS_ANYONE, BODY_NONE, QUERY_IGNORED, 0, handle_ready},
     {HTTP_GET, "/metrics", IDS_NONE, ACCESS_ANYONE, BODY_NONE, QUERY_IGNORED, 0, handle_metrics},
+    {HTTP_GET, "/openapi.json", IDS_NONE, ACCESS_ANYONE, BODY_NONE, QUERY_IGNORED, 0,
+     handle_openapi},
 };
 
 /* ---- finding ---- */

@@ -72,6 +72,9 @@ static inline bool slice_is(struct slice a, const char *text) {
 /* Equal when ASCII letters of either case count as one (field names, RFC 9110 5.1). */
 bool slice_is_nocase(struct slice a, const char *text);
 
+/* Whether every byte is a visible ASCII character, 0x21 to 0x7e. */
+bool slice_is_visible(struct slice text);
+
 /* Reads a decimal without sign, leading zeros or anything else, at most `max`.
  * STATUS_INVALID otherwise; *ret_value is written on success only. */
 int MUST_CHECK slice_to_u64(struct slice text, uint64_t max, uint64_t *ret_value);

@@ -15,6 +15,15 @@ bool slice_is_nocase(struct slice a, const char *text) {
     return i == a.size && text[i] == '\0';
 }
 
+bool slice_is_visible(struct slice text) {
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.bytes[i] < 0x21 || text.bytes[i] > 0x7e) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int slice_to_u64(struct slice text, uint64_t max, uint64_t *ret_value) {
     if (text.size == 0 || (text.size > 1 && text.bytes[0] == '0')) {
         return STATUS_INVALID;

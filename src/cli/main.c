@@ -11,7 +11,9 @@ static void print_help(void) {
            "\n"
            "  serve     issue coupons over HTTP, recorded in one SQLite file\n"
            "  verify    check every issue in a data folder against the promises\n"
-           "  export    write the issues of a data folder as CSV or NDJSON\n"
+           "  export    write the issues of a data folder or a server as CSV or NDJSON\n"
+           "  import    give issues of a coupon to the users of a CSV file\n"
+           "  backup    copy the record of a data folder, also while its server runs\n"
            "  version   print the version\n"
            "  help      print this\n"
            "\n"
@@ -43,6 +45,12 @@ int main(int argc, char **argv) {
     }
     if (strcmp(argv[1], "export") == 0) {
         return command_export(argc - 2, argv + 2);
+    }
+    if (strcmp(argv[1], "import") == 0) {
+        return command_import(argc - 2, argv + 2);
+    }
+    if (strcmp(argv[1], "backup") == 0) {
+        return command_backup(argc - 2, argv + 2);
     }
     if (is_any(argv[1], "version", "--version", "-V")) {
         return command_version();

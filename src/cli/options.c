@@ -7,6 +7,9 @@
 
 /* --admin-token-file has COUPON_ADMIN_TOKEN_FILE. */
 static const char *environment_of(const char *name) {
+    if (*name == '\0') {
+        return NULL;
+    }
     char variable[64] = "COUPON_";
     size_t at = strlen(variable);
     for (; *name && at + 1 < sizeof(variable); name++) {
@@ -18,7 +21,16 @@ static const char *environment_of(const char *name) {
     return value && *value ? value : NULL;
 }
 
-static const struct option_spec *find(const struct option_spec *specs, struct slice name) {
+/* The option of `--name` or `--name=value`, or the one that an argument without a dash, or a
+ * dash alone, is. */
+static const struct option_spec *find(const struct option_spec *specs, const char *argument) {
+    struct slice name = {NULL, 0};
+    if (argument[0] == '-' && argument[1] != '\0') {
+        if (argument[1] != '-' || argument[2] == '\0') {
+            return NULL;
+        }
+        name = (struct slice){argument + 2, strcspn(argument + 2, "=")};
+    }
     for (; specs->name; specs++) {
         if (slice_is(name, specs->name)) {
             return specs;
@@ -39,15 +51,20 @@ bool options_read(const char *subcommand, const struct option_spec *specs, int a
             *ret_help = true;
             return false;
         }
-        const char *equals = strchr(argv[i], '=');
-        bool dashes = strncmp(argv[i], "--", 2) == 0;
-        size_t size = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
-        const struct option_spec *spec =
-            dashes ? find(specs, (struct slice){argv[i] + 2, size - 2}) : NULL;
-        if (!spec) {
+        const struct option_spec *spec = find(specs, argv[i]);
+        if (spec && !*spec->name && !values[spec - specs]) {
+            values[spec - specs] = argv[i];
+            continue;
+        }
+        if (!spec || !*spec->name) {
             fprintf(stderr, "coupon %s: unknown option %s; see coupon %s --help\n", subcommand,
                     argv[i], subcommand);
             return false;
+        }
+        const char *equals = strchr(argv[i], '=');
+        if (!equals && !spec->value) {
+            values[spec - specs] = "1";
+            continue;
         }
         if (!equals && i + 1 == argc) {
             fprintf(stderr, "coupon %s: --%s needs a value (%s)\n", subcommand, spec->name,
@@ -62,7 +79,8 @@ bool options_read(const char *subcommand, const struct option_spec *specs, int a
 void options_print(const struct option_spec *specs) {
     for (; specs->name; specs++) {
         char left[64];
-        snprintf(left, sizeof(left), "--%s %s", specs->name, specs->value);
+        snprintf(left, sizeof(left), "%s%s%s%s", *specs->name ? "--" : "", specs->name,
+                 *specs->name && specs->value ? " " : "", specs->value ? specs->value : "");
         printf("  %-26s %s", left, specs->help);
         if (specs->fallback) {
             printf(" [%s]", specs->fallback);

@@ -11,8 +11,8 @@ enum { EXIT_CODE_OK = 0, EXIT_CODE_FAILED = 1, EXIT_CODE_USAGE = 2, EXIT_CODE_BR
 /* One option of a subcommand; a table of them ends with name NULL. --data has the
  * environment variable COUPON_DATA, which the command line overrules. */
 struct option_spec {
-    const char *name;  /* without dashes */
-    const char *value; /* what stands for the value in the help */
+    const char *name;  /* without dashes; "": the one argument that is no option */
+    const char *value; /* what stands for the value in the help; NULL: it has none and is "1" */
     const char *help;
     const char *fallback; /* NULL: none */
 };
@@ -36,5 +36,7 @@ int MUST_CHECK option_listen(const char *text, char ret_host[static 64], uint16_
 int command_serve(int argc, char **argv);
 int command_verify(int argc, char **argv);
 int command_export(int argc, char **argv);
+int command_backup(int argc, char **argv);
+int command_import(int argc, char **argv);
 
 #endif

@@ -35,6 +35,7 @@ enum option {
     OPTION_JWT_AUDIENCE,
     OPTION_CONNECTIONS,
     OPTION_QUEUE,
+    OPTION_BACKUP_LOG_MAX,
     OPTION_COUNT,
 };
 
@@ -64,6 +65,10 @@ static const struct option_spec specs[] = {
                              "jwt: what aud must be or hold; should be given", NULL},
     [OPTION_CONNECTIONS] = {"connections", "N", "connections at once; more get 503", "10000"},
     [OPTION_QUEUE] = {"queue", "N", "claims that may wait for the writer; more get 503", "65536"},
+    [OPTION_BACKUP_LOG_MAX] = {"backup-log-max", "MIB",
+                               "how far coupon.db-wal may grow for a backup's sake, which then "
+                               "starts over",
+                               "1024"},
     [OPTION_COUNT] = {NULL, NULL, NULL, NULL},
 };
 
@@ -71,7 +76,7 @@ static const struct option_spec specs[] = {
 static const int64_t DRAIN_US = 10 * US_PER_SECOND;
 /* Files and sockets besides the clients' connections. */
 enum { DESCRIPTORS_SPARE = 128 };
-enum { THREADS_MAX = 256, CONNECTIONS_MAX = 1000000, QUEUE_MAX = 10000000 };
+enum { THREADS_MAX = 256, CONNECTIONS_MAX = 1000000, QUEUE_MAX = 10000000, LOG_MIB_MAX = 1 << 20 };
 
 struct server {
     struct http_options http;
@@ -201,19 +206,23 @@ static bool read_options(const char **values, struct server *server) {
     uint64_t threads = core_count();
     uint64_t connections = 0;
     uint64_t queue = 0;
+    uint64_t log_mib = 0;
     if (!read_rules(values, server) || !read_listen(values, server) ||
         !read_secret_files(values, server) ||
         (values[OPTION_THREADS] && !option_number(&specs[OPTION_THREADS], values[OPTION_THREADS], 1,
                                                   THREADS_MAX, &threads)) ||
         !option_number(&specs[OPTION_CONNECTIONS], values[OPTION_CONNECTIONS], 1, CONNECTIONS_MAX,
                        &connections) ||
-        !option_number(&specs[OPTION_QUEUE], values[OPTION_QUEUE], 1, QUEUE_MAX, &queue)) {
+        !option_number(&specs[OPTION_QUEUE], values[OPTION_QUEUE], 1, QUEUE_MAX, &queue) ||
+        !option_number(&specs[OPTION_BACKUP_LOG_MAX], values[OPTION_BACKUP_LOG_MAX], 1, LOG_MIB_MAX,
+                       &log_mib)) {
         return false;
     }
     server->http.loop_count = (unsigned)threads;
     server->http.connections_max = (unsigned)connections;
     server->issuer.queue_max = (size_t)queue;
     server->issuer.directory = values[OPTION_DATA];
+    server->issuer.held_size_max = (int64_t)(log_mib << 20);
     return true;
 }
 
@@ -259,6 +268,19 @@ static void on_state(void *context, enum issuer_state state, const char *why) {
         break;
     }
     server->former_state = state;
+}
+
+/* The writer's thread, or main's while it opens the record. */
+static void on_held(void *context, bool broken, int64_t log_size) {
+    (void)context;
+    if (broken) {
+        log_event(LOG_WARN, "backup-broken", LOG_NUMBER("log_bytes", log_size),
+                  LOG_TEXT("hint", "the log had to be folded into the file while a backup copied "
+                                   "it; the backup starts over"));
+    } else {
+        log_event(LOG_INFO, "backup-under-way", LOG_NUMBER("log_bytes", log_size),
+                  LOG_TEXT("hint", "the log grows until the backup has copied the file"));
+    }
 }
 
 /* ---- the stages ---- */
@@ -467,6 +489,7 @@ int command_serve(int argc, char **argv) {
         return EXIT_CODE_USAGE;
     }
     server.issuer.progress = on_progress;
+    server.issuer.held = on_held;
     server.issuer.state_changed = on_state;
     server.issuer.context = &server;
     return serve(&server);

@@ -25,6 +25,10 @@ struct verification {
     size_t revision_count;
     size_t revision_capacity;
     size_t in_force; /* index of the revision of the present rank */
+    struct coupon_import *imports;
+    size_t import_count;
+    size_t import_capacity;
+    size_t import_next; /* index of the first import that is not over at the present rank */
     uint32_t row_count;
     uint32_t last_rank;
     int64_t last_issued_us;
@@ -112,6 +116,8 @@ static void finish_coupon(struct verification *verification) {
            (unsigned long long)verification->coupon_violations, title.failed ? "" : title.bytes);
     buffer_done(&title);
     engine_coupon_remove(verification->holders, coupon->id);
+    while (engine_tend(verification->holders, false)) { /* or it would be kept to the end */
+    }
 }
 
 static int on_coupon(void *context, const struct coupon_record *coupon) {
@@ -121,6 +127,8 @@ static int on_coupon(void *context, const struct coupon_record *coupon) {
     verification->coupon = *coupon;
     verification->revision_count = 0;
     verification->in_force = 0;
+    verification->import_count = 0;
+    verification->import_next = 0;
     verification->row_count = 0;
     verification->last_rank = 0;
     verification->last_issued_us = 0;
@@ -175,6 +183,64 @@ static int on_revision(void *context, const struct coupon_revision *revision) {
     return STATUS_OK;
 }
 
+/* ---- imports ---- */
+
+/* A false range would excuse what was claimed against the terms. */
+static void check_import(struct verification *verification, const struct coupon_import *import,
+                         uint32_t former_last_rank) {
+    if (import->first_rank > import->last_rank) {
+        violation(verification, "I5", import->first_rank, "an import cannot end with rank %u",
+                  import->last_rank);
+    }
+    if (import->last_rank > verification->coupon.issued_quantity) {
+        violation(verification, "I5", import->first_rank,
+                  "an import ends with rank %u, and %u are issued", import->last_rank,
+                  verification->coupon.issued_quantity);
+    }
+    if (import->first_rank <= former_last_rank) {
+        violation(verification, "I5", import->first_rank,
+                  "an import begins within the one before, which ends with rank %u",
+                  former_last_rank);
+    }
+}
+
+static int on_import(void *context, const struct coupon_import *import) {
+    struct verification *verification = context;
+    size_t count = verification->import_count;
+    if (count == verification->import_capacity) {
+        size_t capacity = count * 2 + 16;
+        struct coupon_import *imports =
+            realloc(verification->imports, capacity * sizeof(imports[0]));
+        if (!imports) {
+            return STATUS_NO_MEMORY;
+        }
+        verification->imports = imports;
+        verification->import_capacity = capacity;
+    }
+    check_import(verification, import, count ? verification->imports[count - 1].last_rank : 0);
+    verification->imports[verification->import_count++] = *import;
+    return STATUS_OK;
+}
+
+/* Whether the operator gave this rank, and so the period's start and a pause do not bind it. */
+static bool check_imported(struct verification *verification, const struct issue_row *issue) {
+    uint32_t rank = issue->reference.rank;
+    while (verification->import_next < verification->import_count &&
+           verification->imports[verification->import_next].last_rank < rank) {
+        verification->import_next++;
+    }
+    if (verification->import_next == verification->import_count ||
+        verification->imports[verification->import_next].first_rank > rank) {
+        return false;
+    }
+    const struct coupon_import *import = &verification->imports[verification->import_next];
+    if (issue->issued_at_us != import->imported_us || issue->request_key.size > 0) {
+        violation(verification, "I5", rank, "it was not issued by the import from rank %u on",
+                  import->first_rank);
+    }
+    return true;
+}
+
 /* ---- an issue ---- */
 
 static void check_order(struct verification *verification, const struct issue_row *issue) {
@@ -187,8 +253,27 @@ static void check_order(struct verification *verification, const struct issue_ro
     }
 }
 
+/* A pause and the period's start bind claims and not imports
+ * (docs/decisions/0007-imports.md). */
+static void check_period(struct verification *verification, const struct issue_row *issue,
+                         const struct coupon_revision *terms, bool imported) {
+    uint32_t rank = issue->reference.rank;
+    bool early = issue->issued_at_us < terms->issue_start_us && !imported;
+    if (early || issue->issued_at_us >= terms->issue_end_us) {
+        char text[TIME_TEXT_SIZE];
+        time_format(issue->issued_at_us, text);
+        violation(verification, "I5", rank, "issued at %s, out of the period (version %u)", text,
+                  terms->version);
+    }
+    if ((terms->paused && !imported) || terms->archived) {
+        violation(verification, "I5", rank, "issued while it was %s (version %u)",
+                  terms->archived ? "archived" : "paused", terms->version);
+    }
+}
+
 static void check_terms(struct verification *verification, const struct issue_row *issue) {
     uint32_t rank = issue->reference.rank;
+    bool imported = check_imported(verification, issue);
     const struct coupon_revision *revisions = verification->revisions;
     if (verification->revision_count == 0) {
         return; /* told once, at the coupon's end */
@@ -202,12 +287,7 @@ static void check_terms(struct verification *verification, const struct issue_ro
         violation(verification, "I1", rank, "the quantity was %lld (version %u)",
                   (long long)terms->total_quantity, terms->version);
     }
-    if (issue->issued_at_us < terms->issue_start_us || issue->issued_at_us >= terms->issue_end_us) {
-        char text[TIME_TEXT_SIZE];
-        time_format(issue->issued_at_us, text);
-        violation(verification, "I5", rank, "issued at %s, out of the period (version %u)", text,
-                  terms->version);
-    }
+    check_period(verification, issue, terms, imported);
     if (issue->issued_at_us < terms->changed_us) {
         violation(verification, "I5", rank, "issued before version %u was in force",
                   terms->version);
@@ -216,10 +296,6 @@ static void check_terms(struct verification *verification, const struct issue_ro
         issue->issued_at_us > terms[1].changed_us) {
         violation(verification, "I5", rank, "issued after version %u was no longer in force",
                   terms->version);
-    }
-    if (terms->paused || terms->archived) {
-        violation(verification, "I5", rank, "issued while it was %s (version %u)",
-                  terms->paused ? "paused" : "archived", terms->version);
     }
 }
 
@@ -257,7 +333,7 @@ static int on_issue(void *context, const struct issue_row *issue) {
 
 static int on_orphan(void *context, uint64_t coupon_id) {
     struct verification *verification = context;
-    printf("violation of I1: coupon %llu: it has issues and does not exist\n",
+    printf("violation of I1: coupon %llu: it has issues or imports and does not exist\n",
            (unsigned long long)coupon_id);
     verification->violations++;
     return STATUS_OK;
@@ -279,6 +355,7 @@ static int judge(struct ledger *ledger, struct verification *verification,
         .archived_too = true,
         .coupon = on_coupon,
         .revision = on_revision,
+        .import = on_import,
         .issue = on_issue,
         .orphan = on_orphan,
         .progress = on_progress,
@@ -332,6 +409,7 @@ static int verify(const char *directory) {
     ledger_close(ledger, NULL);
     engine_free(verification.holders);
     free(verification.revisions);
+    free(verification.imports);
     return exit_code;
 }
 

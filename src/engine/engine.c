@@ -45,6 +45,8 @@ void engine_free(struct engine *engine) {
     if (!engine)
         return;
     engine_coupons_done(&engine->coupons, &engine->memory);
+    while (engine_tend(engine, false)) {
+    }
     assert(engine->memory.bytes == 0);
     free(engine->pending);
     free(engine);
@@ -75,6 +77,13 @@ void engine_coupon_remove(struct engine *engine, uint64_t coupon_id) {
     assert(engine->pending_count == 0);
     engine->issues -= engine_issued(engine, coupon_id);
     engine_coupons_remove(&engine->coupons, &engine->memory, coupon_id);
+}
+
+bool engine_tend(struct engine *engine, bool quiet) {
+    if (quiet && !engine->memory.retired)
+        engine_arena_make_huge(&engine->memory);
+    engine_arena_release(&engine->memory);
+    return engine->memory.retired || (quiet && engine->memory.full);
 }
 
 bool engine_coupon_known(const struct engine *engine, uint64_t coupon_id) {

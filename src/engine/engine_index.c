@@ -1,15 +1,17 @@
 /* engine_index: see the header for the shape.
  *
  * An entry goes into its home group, or into the next one with an empty slot. Every group it
- * passed counts it in `overflow`, so a look-up goes on only from a group whose count is not
- * zero, and a removal needs no tombstone: it counts down what the insertion counted up (the
- * counts are those of F14, Bronson and Shi, "Open-sourcing F14", 2019; they cannot saturate
- * here, as a page has fewer entries than a count has values).
+ * passed sets one bit of 16, chosen by the digest, in `passed`, so a look-up goes on only from
+ * a group where its own bit is set: seldom, as few groups were passed, and by few. A passed
+ * group also counts in `overflow`, so a removal needs no tombstone: it counts down what the
+ * insertion counted up, and at zero the bits are cleared (the counts are those of F14, Bronson
+ * and Shi, "Open-sourcing F14", 2019). A bit too many costs a line, never an answer.
  *
  * A page is crowded, and grows, when `displaced` of its entries are not at home. That number
  * is kept in the first group, which is touched only when an entry overflows, so the usual
  * insertion writes one line. Growing needs memory but can wait: until the page is full, an
- * insertion without it succeeds. */
+ * insertion without it succeeds. Both counts stop at 255 and then stay until the page is
+ * refilled, which is what only digests made to collide bring about. */
 #include "engine/engine_index.h"
 
 #ifdef __SSE2__
@@ -17,9 +19,10 @@
 #endif
 
 #define PAGE_SLOTS_MAX (INDEX_GROUPS_MAX * INDEX_GROUP_SLOTS)
-/* Displaced entries per 64 groups at which a page counts as crowded: at a load of 0.85 or so
- * (bench/engine_bench.c prints the bytes an issue that follow from it). */
-#define CROWDED_PER_64_GROUPS 40
+/* Displaced entries per 64 groups at which a page counts as crowded: at a load of 0.75 or so.
+ * More would save memory and cost time, as every displaced entry is a second line to read
+ * (bench/engine_bench.c prints what follows from it for both). */
+#define CROWDED_PER_64_GROUPS 16
 /* Directory slots allowed for each 512 issues, so that digests that share long prefixes
  * cannot blow it up; keyed ones need about 4 (Flajolet, "On the performance evaluation of
  * extendible hashing and trie searching", Acta Informatica 20, 1983). */
@@ -30,13 +33,13 @@
 
 struct engine_index_group {
     uint8_t tags[INDEX_GROUP_SLOTS]; /* 0: the slot is empty */
-    uint16_t overflow;               /* entries that passed this group for a later one */
-    uint16_t displaced;              /* first group of a page: its entries not at home */
+    uint8_t overflow;                /* entries that passed this group for a later one */
+    uint8_t displaced;               /* first group of a page: its entries not at home */
+    uint16_t passed;                 /* the bits of the entries that passed this group */
     uint32_t ranks[INDEX_GROUP_SLOTS];
 };
 
 static_assert(sizeof(struct engine_index_group) == ENGINE_CACHE_LINE, "a group is one line");
-static_assert(PAGE_SLOTS_MAX < UINT16_MAX, "the counts of a group cannot saturate");
 
 /* The slots whose tag is this one, as bits. */
 static unsigned group_match(const struct engine_index_group *group, uint8_t tag) {
@@ -57,6 +60,10 @@ static uint8_t tag_of(struct digest user) {
     return tag ? tag : 1;
 }
 
+static uint16_t passed_bit(struct digest user) {
+    return (uint16_t)(1U << (user.low >> 16 & 15));
+}
+
 static uint32_t home_of(const struct engine_index *index, struct digest user) {
     return (uint32_t)user.low & index->group_mask;
 }
@@ -69,8 +76,31 @@ static struct engine_index_group *page_of(const struct engine_index *index, stru
     return index->directory[slot_of(index, user)];
 }
 
+static void count_up(uint8_t *count) {
+    *count = (uint8_t)(*count + (*count < UINT8_MAX));
+}
+
+static void count_down(uint8_t *count) {
+    assert(*count > 0);
+    *count = (uint8_t)(*count - (*count < UINT8_MAX));
+}
+
+/* ---- pages ----------------------------------------------------------------------------- */
+
 static size_t page_bytes(uint32_t group_mask) {
     return (group_mask + 1) * sizeof(struct engine_index_group);
+}
+
+/* An empty page. Those of full size stay until the coupon goes, so they lie in the arena. */
+static struct engine_index_group *page_new(struct engine_index *index, struct engine_memory *memory,
+                                           uint32_t group_mask) {
+    size_t size = page_bytes(group_mask);
+    struct engine_index_group *page = group_mask + 1 == INDEX_GROUPS_MAX
+                                          ? engine_arena_take(&index->arena, memory, size)
+                                          : engine_memory_lines(memory, size);
+    if (page)
+        memset(page, 0, size);
+    return page;
 }
 
 void engine_index_init(struct engine_index *index) {
@@ -78,15 +108,10 @@ void engine_index_init(struct engine_index *index) {
 }
 
 void engine_index_done(struct engine_index *index, struct engine_memory *memory) {
-    size_t slots = index->directory ? (size_t)1 << index->depth : 0;
-    struct engine_index_group *freed = NULL;
-    for (size_t i = 0; i < slots; i++) { /* the slots of one page lie side by side */
-        if (index->directory[i] != freed) {
-            freed = index->directory[i];
-            engine_memory_free(memory, freed);
-        }
-    }
+    if (index->directory && index->group_mask + 1 < INDEX_GROUPS_MAX)
+        engine_memory_free(memory, index->directory[0]);
     engine_memory_free(memory, index->directory);
+    engine_arena_retire(&index->arena, memory);
     engine_index_init(index);
 }
 
@@ -112,7 +137,7 @@ uint32_t engine_index_find(const struct engine_index *index, const struct engine
     for (uint32_t distance = 0; distance <= index->group_mask; distance++) {
         const struct engine_index_group *group = &page[(home + distance) & index->group_mask];
         uint32_t rank = group_find(group, issues, user);
-        if (rank > 0 || group->overflow == 0)
+        if (rank > 0 || !(group->passed & passed_bit(user)))
             return rank;
     }
     return 0; /* not reached: the group that took a page's last entry was never passed */
@@ -123,13 +148,26 @@ void engine_index_prefetch_group(const struct engine_index *index, struct digest
         __builtin_prefetch(&page_of(index, user)[home_of(index, user)]);
 }
 
+/* One issue in four lies across two lines. */
+static void issue_prefetch(const struct engine_issue *issue) {
+    __builtin_prefetch(issue);
+    __builtin_prefetch((const char *)(issue + 1) - 1);
+}
+
 void engine_index_prefetch_issue(const struct engine_index *index,
                                  const struct engine_issues *issues, struct digest user) {
     if (!index->directory)
         return;
-    const struct engine_index_group *group = &page_of(index, user)[home_of(index, user)];
+    const struct engine_index_group *page = page_of(index, user);
+    uint32_t home = home_of(index, user);
+    const struct engine_index_group *group = &page[home];
+    bool full = group_match(group, 0) == 0;
+    if (full) /* where an entry that is displaced is counted */
+        __builtin_prefetch(page);
+    if (full || group->passed & passed_bit(user))
+        __builtin_prefetch(&page[(home + 1) & index->group_mask]);
     for (unsigned slots = group_match(group, tag_of(user)); slots; slots &= slots - 1)
-        __builtin_prefetch(engine_issue_at(issues, group->ranks[__builtin_ctz(slots)]));
+        issue_prefetch(engine_issue_at(issues, group->ranks[__builtin_ctz(slots)]));
 }
 
 /* ---- growing --------------------------------------------------------------------------- */
@@ -149,10 +187,13 @@ static int page_put(const struct engine_index *index, struct digest user, uint32
     unsigned slot = (unsigned)__builtin_ctz(empty);
     group->tags[slot] = tag_of(user);
     group->ranks[slot] = rank;
-    for (uint32_t i = 0; i < distance; i++)
-        page[(home + i) & index->group_mask].overflow++;
+    for (uint32_t i = 0; i < distance; i++) {
+        struct engine_index_group *full = &page[(home + i) & index->group_mask];
+        count_up(&full->overflow);
+        full->passed |= passed_bit(user);
+    }
     if (distance > 0)
-        page->displaced++;
+        count_up(&page->displaced);
     return (int)distance;
 }
 
@@ -175,17 +216,17 @@ static size_t page_drain(struct engine_index_group *page, uint32_t group_mask,
 static void refill(const struct engine_index *index, const struct engine_issues *issues,
                    const uint32_t *ranks, size_t count) {
     for (size_t i = 0; i < count && i < REFILL_AHEAD; i++)
-        __builtin_prefetch(engine_issue_at(issues, ranks[i]));
+        issue_prefetch(engine_issue_at(issues, ranks[i]));
     for (size_t i = 0; i < count; i++) {
         if (i + REFILL_AHEAD < count)
-            __builtin_prefetch(engine_issue_at(issues, ranks[i + REFILL_AHEAD]));
+            issue_prefetch(engine_issue_at(issues, ranks[i + REFILL_AHEAD]));
         int distance = page_put(index, engine_issue_at(issues, ranks[i])->user, ranks[i]);
         assert(distance >= 0); /* the new pages have at least the slots of the old one */
     }
 }
 
 static int first_page(struct engine_index *index, struct engine_memory *memory) {
-    struct engine_index_group *page = engine_memory_lines(memory, page_bytes(0));
+    struct engine_index_group *page = page_new(index, memory, 0);
     struct engine_index_group **directory = engine_memory_resize(memory, NULL, sizeof *directory);
     if (!page || !directory) {
         engine_memory_free(memory, page);
@@ -193,7 +234,7 @@ static int first_page(struct engine_index *index, struct engine_memory *memory) 
         return STATUS_NO_MEMORY;
     }
     directory[0] = page;
-    *index = (struct engine_index){.directory = directory};
+    index->directory = directory;
     return STATUS_OK;
 }
 
@@ -203,7 +244,7 @@ static bool only_page_double(struct engine_index *index, const struct engine_iss
     assert(index->depth == 0);
     struct engine_index_group *old = index->directory[0];
     uint32_t group_mask = index->group_mask * 2 + 1;
-    struct engine_index_group *page = engine_memory_lines(memory, page_bytes(group_mask));
+    struct engine_index_group *page = page_new(index, memory, group_mask);
     if (!page)
         return false;
     uint32_t ranks[PAGE_SLOTS_MAX];
@@ -244,13 +285,11 @@ static size_t slots_of_page(const struct engine_index *index, size_t slot) {
 static bool page_split(struct engine_index *index, const struct engine_issues *issues,
                        struct engine_memory *memory, struct digest user) {
     size_t span = slots_of_page(index, slot_of(index, user));
-    struct engine_index_group *page = engine_memory_lines(memory, page_bytes(index->group_mask));
+    if (span == 1 && !directory_double(index, issues, memory))
+        return false;
+    struct engine_index_group *page = page_new(index, memory, index->group_mask);
     if (!page)
         return false;
-    if (span == 1 && !directory_double(index, issues, memory)) {
-        engine_memory_free(memory, page);
-        return false;
-    }
     span = span == 1 ? 2 : span;
     uint32_t ranks[PAGE_SLOTS_MAX];
     size_t count = page_drain(page_of(index, user), index->group_mask, ranks);
@@ -311,11 +350,12 @@ void engine_index_remove(struct engine_index *index, const struct engine_issues 
             group->tags[slot] = 0;
             group->ranks[slot] = 0;
             if (distance > 0)
-                page->displaced--;
+                count_down(&page->displaced);
             return;
         }
-        assert(group->overflow > 0); /* an entry lies no further than the counts lead */
-        group->overflow--;
+        count_down(&group->overflow); /* an entry lies no further than the counts lead */
+        if (group->overflow == 0)
+            group->passed = 0;
     }
     assert(false); /* it was inserted */
 }

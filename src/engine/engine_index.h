@@ -3,8 +3,8 @@
  * Extendible hashing (Fagin, Nievergelt, Pippenger, Strong: "Extendible hashing", ACM TODS
  * 4(3), 1979). The first `depth` bits of digest.high choose a slot of the directory, which
  * points to a page; pages are groups of 12 ranks in one cache line each; digest.low chooses
- * the group and gives every entry a tag. A look-up reads the directory, one line, and an
- * issue only where the tag matches.
+ * the group and gives every entry a tag. A look-up reads the directory and one line, and
+ * for a user who holds nothing seldom more; where the tag matches, also the issue.
  *
  *    1, 2 … 64 groups, one page      a crowded page is refilled into one twice its size
  *    64 groups, 2, 3 … pages         a crowded page splits in two by the next directory bit
@@ -23,11 +23,13 @@ struct engine_index_group;
 
 struct engine_index {
     struct engine_index_group **directory; /* 2^depth slots, owned; NULL while empty */
+    struct engine_arena arena;             /* the pages of 64 groups */
     uint32_t depth;
     uint32_t group_mask; /* groups a page, less one; the same for all pages */
 };
 
 void engine_index_init(struct engine_index *index);
+/* Retires the arena: engine_arena_release gives back most of the memory. */
 void engine_index_done(struct engine_index *index, struct engine_memory *memory);
 
 /* The rank this user holds, or 0. */
@@ -43,7 +45,8 @@ int MUST_CHECK engine_index_insert(struct engine_index *index, const struct engi
 /* Takes the newest of `issues` out again. Pages stay as they are. */
 void engine_index_remove(struct engine_index *index, const struct engine_issues *issues);
 
-/* Loads the group a look-up begins with; then, once it is there, the issue it leads to. */
+/* Loads the group a look-up begins with; then, once it is there, what it leads to: the issue,
+ * the next group. */
 void engine_index_prefetch_group(const struct engine_index *index, struct digest user);
 void engine_index_prefetch_issue(const struct engine_index *index,
                                  const struct engine_issues *issues, struct digest user);

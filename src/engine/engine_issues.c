@@ -3,6 +3,9 @@
 
 static_assert(sizeof(struct engine_issue) == 24, "24 bytes an issue is the memory budget");
 
+/* The segments that double; those after them are all of the same length. */
+#define SEGMENTS_DOUBLING (ISSUES_SEGMENT_LOG2 - ISSUES_FIRST_LOG2 + 1)
+
 static uint32_t segment_length(uint32_t segment) {
     uint32_t log2 = segment == 0 ? ISSUES_FIRST_LOG2 : segment + ISSUES_FIRST_LOG2 - 1;
     return 1U << (log2 < ISSUES_SEGMENT_LOG2 ? log2 : ISSUES_SEGMENT_LOG2);
@@ -10,12 +13,11 @@ static uint32_t segment_length(uint32_t segment) {
 
 /* How many entries the segments before this one have together. */
 static uint32_t segment_start(uint32_t segment) {
-    uint32_t doubling = ISSUES_SEGMENT_LOG2 - ISSUES_FIRST_LOG2;
     if (segment == 0)
         return 0;
-    if (segment <= doubling)
+    if (segment < SEGMENTS_DOUBLING)
         return 1U << (segment + ISSUES_FIRST_LOG2 - 1);
-    return (segment - doubling) << ISSUES_SEGMENT_LOG2;
+    return (segment - SEGMENTS_DOUBLING + 1) << ISSUES_SEGMENT_LOG2;
 }
 
 void engine_issues_init(struct engine_issues *issues) {
@@ -23,8 +25,9 @@ void engine_issues_init(struct engine_issues *issues) {
 }
 
 void engine_issues_done(struct engine_issues *issues, struct engine_memory *memory) {
-    for (uint32_t i = 0; i < issues->segment_count; i++)
+    for (uint32_t i = 0; i < issues->segment_count && i < SEGMENTS_DOUBLING; i++)
         engine_memory_free(memory, issues->segments[i]);
+    engine_arena_retire(&issues->arena, memory);
     engine_memory_free(memory, issues->segments);
     engine_issues_init(issues);
 }
@@ -47,7 +50,9 @@ static int segment_add(struct engine_issues *issues, struct engine_memory *memor
     if (status < 0)
         return status;
     size_t size = segment_length(issues->segment_count) * sizeof **issues->segments;
-    struct engine_issue *segment = engine_memory_resize(memory, NULL, size);
+    struct engine_issue *segment = issues->segment_count < SEGMENTS_DOUBLING
+                                       ? engine_memory_resize(memory, NULL, size)
+                                       : engine_arena_take(&issues->arena, memory, size);
     if (!segment)
         return STATUS_NO_MEMORY;
     issues->segments[issues->segment_count++] = segment;

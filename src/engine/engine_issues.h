@@ -1,11 +1,12 @@
 /* engine_issues: who holds which rank of one coupon since when, a dense array by rank.
  *
  * Grown in segments, so that nothing ever moves: 8, 8, 16, 32 … 2048, then 4096 entries
- * each (96 KiB). Not for: finding a user (engine_index). Called by engine.c and the index. */
+ * each (96 KiB, side by side in an arena). Not for: finding a user (engine_index). Called by
+ * engine.c and the index. */
 #ifndef COUPON_ENGINE_ISSUES_H
 #define COUPON_ENGINE_ISSUES_H
 
-#include "engine/engine_memory.h"
+#include "engine/engine_arena.h"
 
 #define ISSUES_FIRST_LOG2   3  /* the first two segments: 8 entries */
 #define ISSUES_SEGMENT_LOG2 12 /* segments from the eleventh on: 4096 entries */
@@ -17,12 +18,14 @@ struct engine_issue {
 
 struct engine_issues {
     struct engine_issue **segments; /* owned, as is what they point to */
+    struct engine_arena arena;      /* the segments from the eleventh on */
     uint32_t segment_count;
     uint32_t segment_capacity;
     uint32_t count; /* the newest rank, pending ones included */
 };
 
 void engine_issues_init(struct engine_issues *issues);
+/* Retires the arena: engine_arena_release gives back most of the memory. */
 void engine_issues_done(struct engine_issues *issues, struct engine_memory *memory);
 
 /* The issue becomes rank count + 1. STATUS_NO_MEMORY: nothing changed. */

@@ -24,10 +24,8 @@ void *engine_memory_resize(struct engine_memory *memory, void *block, size_t siz
 void *engine_memory_lines(struct engine_memory *memory, size_t size) {
     assert(size > 0 && size % ENGINE_CACHE_LINE == 0);
     void *block = aligned_alloc(ENGINE_CACHE_LINE, size);
-    if (block) {
-        memset(block, 0, size);
+    if (block)
         memory->bytes += block_bytes(block);
-    }
     return block;
 }
 

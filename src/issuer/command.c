@@ -65,6 +65,10 @@ static bool id_is_taken(struct core *core, uint64_t coupon_id) {
     return coupon_id != 0 && ledger_coupon_read(core->ledger, coupon_id, &present) == STATUS_OK;
 }
 
+static const struct audit *audit_of(const struct command *command) {
+    return command->audit.admin.size ? &command->audit : NULL;
+}
+
 static int create(struct core *core, int64_t now_us, struct command *command) {
     int status = find_creation(core, command);
     if (status != STATUS_NOT_FOUND) {
@@ -78,7 +82,8 @@ static int create(struct core *core, int64_t now_us, struct command *command) {
     }
     coupon->created_us = now_us;
     coupon->updated_us = now_us;
-    status = ledger_coupon_create(core->ledger, coupon, &command->key, &core->why);
+    status =
+        ledger_coupon_create(core->ledger, coupon, &command->key, audit_of(command), &core->why);
     if (status == STATUS_EXISTS) {
         return status;
     }
@@ -188,7 +193,7 @@ static int change(struct core *core, int64_t now_us, struct command *command) {
     coupon.version++;
     coupon.updated_us = now_us;
     coupon.archived_us = command->patch_set & PATCH_ARCHIVED ? now_us : 0;
-    status = ledger_coupon_change(core->ledger, &coupon, &core->why);
+    status = ledger_coupon_change(core->ledger, &coupon, audit_of(command), &core->why);
     if (status == STATUS_INVALID) {
         return refuse(command, NULL, "The record does not take these values.");
     }
@@ -315,6 +320,9 @@ static int perform(struct core *core, int64_t now_us, struct command *command) {
         return read_issues(core, command);
     case JOB_USER_ISSUES_READ:
         return read_user_issues(core, command);
+    case JOB_AUDITS_READ:
+        return ledger_audits_read(core->ledger, command->after_id, command->limit, command->audits,
+                                  &command->audit_count);
     case JOB_CLAIMS:
         break;
     }

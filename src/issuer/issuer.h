@@ -62,6 +62,7 @@ enum job_kind {
                              (`known` tells whether there is such a coupon) */
     JOB_ISSUES_READ,      /* reference (rank: after), limit -> issues, issue_count; NOT_FOUND */
     JOB_USER_ISSUES_READ, /* user -> holdings, holding_count: of coupons in memory */
+    JOB_AUDITS_READ,      /* after_id, limit -> audits, audit_count */
 };
 
 struct job {
@@ -117,6 +118,7 @@ struct command {
     bool replayed;
     struct coupon_record coupon;
     struct creation_key key;
+    struct audit audit;          /* of a creation and a change; admin of size 0: none */
     unsigned patch_set;          /* of enum coupon_patch_bit; the values are in `coupon` */
     const uint32_t *if_versions; /* If-Match: any of these; NULL: no condition */
     size_t if_version_count;
@@ -130,6 +132,8 @@ struct command {
     size_t coupon_count;
     struct issue_record *issues; /* room for `limit`, the submitter's */
     size_t issue_count;
+    struct audit_record *audits; /* room for `limit`, the submitter's */
+    size_t audit_count;
     struct holding *holdings; /* from malloc, the submitter's to free; in no order */
     size_t holding_count;
     size_t holding_capacity;
@@ -194,6 +198,8 @@ struct issuer_local_options {
     size_t queue_max;          /* claims that may wait; more: STATUS_FULL */
     size_t coupons_max;        /* coupons not archived */
     int64_t probe_interval_us; /* after a failure, how long until each new try to write */
+    int64_t held_size_max; /* this and `held` (may be NULL) as in struct ledger_sqlite_options */
+    void (*held)(void *context, bool broken, int64_t log_size);
     int64_t (*clock_source)(void *context); /* NULL: CLOCK_REALTIME */
     void *clock_context;
     struct digest_key digest_key; /* random, from the caller */

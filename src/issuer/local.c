@@ -7,6 +7,9 @@
 /* Start is refused when the record is further ahead of the clock than this (I5). */
 static const int64_t AHEAD_MAX_US = 60 * US_PER_SECOND;
 
+/* So long nobody asked, then the engine may take its time. */
+static const int64_t QUIET_US = US_PER_SECOND / 1000;
+
 /* Housekeeping that took less found nothing to do: a checkpoint writes hundreds of pages. */
 static const int64_t CHECKPOINT_US_MIN = 100;
 
@@ -27,6 +30,7 @@ struct local {
     struct queue queue;
     struct clock clock;
     int64_t next_probe_us; /* monotonic; the writer's */
+    bool engine_untidy;    /* it may have more to do when it is quiet; the writer's */
     struct writer_figures figures;
     pthread_t writer;
     int close_status;
@@ -130,11 +134,23 @@ static void do_step(struct local *local, struct job_list *claims, struct job *co
         do_command(local, (struct command *)command, clock_now(&local->clock));
     }
     measured_tend(local);
+    engine_tend(local->core->engine, false);
+    local->engine_untidy = true;
     publish(local);
 }
 
-/* How long the writer may wait for jobs: while writing fails, until the next try is due. */
+/* Nobody asked for QUIET_US. */
+static void do_quiet(struct local *local) {
+    local->engine_untidy = engine_tend(local->core->engine, true);
+    publish(local);
+}
+
+/* How long the writer may wait for jobs: while writing fails, until the next try is due; while
+ * the engine is untidy, until it is quiet. */
 static int64_t wait_us_of(const struct local *local) {
+    if (local->engine_untidy) {
+        return QUIET_US;
+    }
     if (local->core->state != ISSUER_UNWRITABLE) {
         return -1;
     }
@@ -157,10 +173,13 @@ static void *write_jobs(void *context) {
     if (core_load(local->core, local->options.progress, local->options.context) == STATUS_OK) {
         local->core->why.text[0] = '\0';
     }
+    local->engine_untidy = true;
     publish(local);
     while (queue_take(&local->queue, wait_us_of(local), &claims, &command)) {
         if (claims.first || command) {
             do_step(local, &claims, command);
+        } else {
+            do_quiet(local);
         }
         probe_when_due(local);
     }
@@ -286,7 +305,10 @@ static int start_clock(struct local *local, struct ledger *ledger, struct compla
 static int open_ledger(struct local *local, struct ledger **ret_ledger,
                        struct complaint *complaint) {
     struct ledger_sqlite_options options = {.directory = local->options.directory,
-                                            .vfs = local->options.vfs};
+                                            .vfs = local->options.vfs,
+                                            .held_size_max = local->options.held_size_max,
+                                            .held = local->options.held,
+                                            .held_context = local->options.context};
     int status = ledger_sqlite_open(&options, ret_ledger, complaint);
     if (status == STATUS_OK && (status = start_clock(local, *ret_ledger, complaint)) != 0) {
         ledger_close(*ret_ledger, NULL);

@@ -4,10 +4,6 @@
 
 #include <stdlib.h>
 
-/* How many claims ahead of deciding the index line is asked for, and then the issue that a
- * repeat would lead to. */
-enum { PREFETCH_AHEAD = 16, PREFETCH_HOLDING_AHEAD = 8 };
-
 int core_new(struct ledger *ledger, size_t coupons_max, const struct digest_key *digest_key,
              struct core **ret_core) {
     struct core *core = calloc(1, sizeof(*core));
@@ -112,18 +108,18 @@ static int decide(struct core *core, int64_t now_us, struct claim *claim) {
 
 /* Misses that overlap cost little: see engine_prefetch. */
 static void look_ahead(const struct core *core, const struct claim_batch *batch, size_t i) {
-    if (i + PREFETCH_AHEAD < batch->count) {
-        const struct claim *claim = &batch->claims[i + PREFETCH_AHEAD];
+    if (i + ENGINE_PREFETCH_AHEAD < batch->count) {
+        const struct claim *claim = &batch->claims[i + ENGINE_PREFETCH_AHEAD];
         engine_prefetch(core->engine, claim->coupon_id, claim->user);
     }
-    if (i + PREFETCH_HOLDING_AHEAD < batch->count) {
-        const struct claim *claim = &batch->claims[i + PREFETCH_HOLDING_AHEAD];
+    if (i + ENGINE_PREFETCH_HOLDING_AHEAD < batch->count) {
+        const struct claim *claim = &batch->claims[i + ENGINE_PREFETCH_HOLDING_AHEAD];
         engine_prefetch_holding(core->engine, claim->coupon_id, claim->user);
     }
 }
 
 static int decide_batch(struct core *core, int64_t now_us, const struct claim_batch *batch) {
-    for (size_t i = 0; i < batch->count && i < PREFETCH_AHEAD; i++) {
+    for (size_t i = 0; i < batch->count && i < ENGINE_PREFETCH_AHEAD; i++) {
         engine_prefetch(core->engine, batch->claims[i].coupon_id, batch->claims[i].user);
     }
     for (size_t i = 0; i < batch->count; i++) {

@@ -23,11 +23,25 @@ int ledger_append(struct ledger *ledger, const struct issue_row *issues, size_t 
     return ledger->operations->append(ledger, issues, issue_count, counts, coupon_count, complaint);
 }
 
+int ledger_import(struct ledger *ledger, const struct coupon_import *import,
+                  const struct slice *users, struct complaint *complaint) {
+    assert(users);
+    assert(import->first_rank >= 1 && import->first_rank <= import->last_rank);
+    return ledger->operations->import(ledger, import, users, complaint);
+}
+
+static bool audit_fits(const struct audit *audit) {
+    return !audit || (audit->admin.size >= 1 && audit->admin.size <= ADMIN_NAME_MAX &&
+                      audit->request.size <= AUDIT_REQUEST_MAX);
+}
+
 int ledger_coupon_create(struct ledger *ledger, struct coupon_record *coupon,
-                         const struct creation_key *key, struct complaint *complaint) {
+                         const struct creation_key *key, const struct audit *audit,
+                         struct complaint *complaint) {
     assert(coupon);
     assert(!key || key->key.size <= REQUEST_KEY_MAX);
-    return ledger->operations->coupon_create(ledger, coupon, key, complaint);
+    assert(audit_fits(audit));
+    return ledger->operations->coupon_create(ledger, coupon, key, audit, complaint);
 }
 
 int ledger_creation_read(struct ledger *ledger, const struct creation_key *key,
@@ -38,10 +52,11 @@ int ledger_creation_read(struct ledger *ledger, const struct creation_key *key,
 }
 
 int ledger_coupon_change(struct ledger *ledger, const struct coupon_record *coupon,
-                         struct complaint *complaint) {
+                         const struct audit *audit, struct complaint *complaint) {
     assert(coupon);
     assert(coupon->version > 1);
-    return ledger->operations->coupon_change(ledger, coupon, complaint);
+    assert(audit_fits(audit));
+    return ledger->operations->coupon_change(ledger, coupon, audit, complaint);
 }
 
 int ledger_coupon_read(struct ledger *ledger, uint64_t coupon_id,
@@ -68,6 +83,13 @@ int ledger_issues_read(struct ledger *ledger, struct issue_reference after, size
     assert(limit <= LEDGER_SLICE_MAX);
     assert(ret_issues && ret_count);
     return ledger->operations->issues_read(ledger, after, limit, ret_issues, ret_count);
+}
+
+int ledger_audits_read(struct ledger *ledger, uint64_t after_id, size_t limit,
+                       struct audit_record *ret_audits, size_t *ret_count) {
+    assert(limit <= LEDGER_SLICE_MAX);
+    assert(ret_audits && ret_count);
+    return ledger->operations->audits_read(ledger, after_id, limit, ret_audits, ret_count);
 }
 
 int ledger_visit(struct ledger *ledger, const struct ledger_visitor *visitor,

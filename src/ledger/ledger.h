@@ -21,9 +21,16 @@
 #define COUPON_METADATA_MAX 2048 /* bytes of JSON */
 #define USER_ID_MAX         128  /* visible ASCII characters */
 #define REQUEST_KEY_MAX     128  /* visible ASCII characters */
+#define ADMIN_NAME_MAX      64   /* visible ASCII characters */
+#define AUDIT_REQUEST_MAX   4096 /* bytes of JSON */
 #define COUPON_UNLIMITED    INT64_C(-1)
 #define COUPON_QUANTITY_MAX INT64_C(4000000000) /* ranks are 32 bits wide */
 #define LEDGER_SLICE_MAX    1000                /* rows one read may return */
+
+/* Whether it is 1 … USER_ID_MAX visible ASCII characters. */
+static inline bool user_id_is_valid(struct slice user_id) {
+    return user_id.size >= 1 && user_id.size <= USER_ID_MAX && slice_is_visible(user_id);
+}
 
 /* A row of `coupons`. Texts are terminated. Times in microseconds, UTC. */
 struct coupon_record {
@@ -91,15 +98,42 @@ struct creation_key {
     unsigned char request_digest[32];
 };
 
-/* Receives the record in order: each coupon by id, its revisions by version, its issues by
- * rank. A negative return stops the visit, which returns it. A NULL member is not called. */
+/* Who asks for a change of a coupon, and how it was put; written with the change. */
+struct audit {
+    struct slice admin;   /* the credential's name */
+    struct slice request; /* a JSON object; size 0: none */
+};
+
+/* A row of `audits`. Texts are terminated. */
+struct audit_record {
+    uint64_t id; /* 1, 2, 3 … in the order of the changes */
+    int64_t changed_us;
+    char admin[ADMIN_NAME_MAX + 1];
+    char action[32]; /* coupon-created, coupon-changed, coupon-archived, issues-imported */
+    uint64_t coupon_id;
+    uint32_t version;                    /* of the coupon, since this change */
+    char request[AUDIT_REQUEST_MAX + 1]; /* "" for none */
+};
+
+/* A row of `coupon_imports`: these ranks were given away by the operator, not claimed. */
+struct coupon_import {
+    uint64_t coupon_id;
+    uint32_t first_rank;
+    uint32_t last_rank;
+    int64_t imported_us; /* the date of each of them */
+};
+
+/* Receives the record in order: each coupon by id, its revisions by version, its imports
+ * and its issues by rank. A negative return stops the visit, which returns it. A NULL member
+ * is not called. */
 struct ledger_visitor {
     void *context;
     bool archived_too; /* also archived coupons with their issues */
     int (*coupon)(void *context, const struct coupon_record *coupon);
     int (*revision)(void *context, const struct coupon_revision *revision);
+    int (*import)(void *context, const struct coupon_import *import);
     int (*issue)(void *context, const struct issue_row *issue);
-    /* issues whose coupon_id has no coupon; NULL: the visit returns STATUS_DAMAGED there */
+    /* issues or imports of no coupon; NULL: the visit returns STATUS_DAMAGED there */
     int (*orphan)(void *context, uint64_t coupon_id);
     /* every 100,000 issues; `total` is the sum of issued_quantity of what will be visited */
     void (*progress)(void *context, uint64_t visited, uint64_t total);
@@ -114,17 +148,29 @@ struct ledger_sqlite_options {
     const char *vfs;       /* SQLite VFS name; NULL: the default */
     bool existing_only;    /* verify: STATUS_NOT_FOUND rather than a new file, and nothing
                               in the folder is changed, not even by recovery or closing */
+    bool no_new;           /* import: STATUS_NOT_FOUND rather than a new file */
+    int64_t held_size_max; /* bytes the WAL may grow to for a backup's sake; 0: 1 GiB */
+    /* a backup keeps the WAL from being folded, or was broken by a fold; NULL: not told */
+    void (*held)(void *context, bool broken, int64_t wal_size);
+    void *held_context;
 };
 
-/* The VFS must keep its files under their names in the file system: the folder, the lock and
- * the renaming of a new ledger's file are the operating system's.
- *
+/* The VFS must keep its files under their names in the file system. A folder's lock, the names
+ * in it and the copying of a backup are the operating system's.
  * Opens DIRECTORY/coupon.db and holds DIRECTORY/coupon.lock until closed. Recovers what a
  * crash left in the WAL and, before it returns, makes that durable in the main file.
  * STATUS_BUSY another process holds the folder, STATUS_DAMAGED, STATUS_NEWER,
  * STATUS_NOT_FOUND, STATUS_IO, STATUS_NO_MEMORY; the complaint says what to do. */
 int MUST_CHECK ledger_sqlite_open(const struct ledger_sqlite_options *options,
                                   struct ledger **ret_ledger, struct complaint *complaint);
+
+/* Copies the ledger in DIRECTORY to TARGET/coupon.db, whole, folded and checked, also while
+ * another process uses it. TARGET is made, or empty, and as it was after a failure. A negative
+ * return of `progress` gives up. STATUS_EXISTS, STATUS_INVALID: not this TARGET;
+ * STATUS_CONFLICT: it took longer than the ledger could wait; and as for opening. */
+int MUST_CHECK ledger_sqlite_backup(const char *directory, const char *target,
+                                    int (*progress)(void *context, int64_t copied, int64_t total),
+                                    void *context, struct complaint *complaint);
 
 /* ---- any store ---- */
 
@@ -136,23 +182,29 @@ int ledger_close(struct ledger *ledger, struct complaint *complaint);
 int MUST_CHECK ledger_latest_us(struct ledger *ledger, int64_t *ret_latest_us);
 
 /* One transaction: all issues, in the order given (a coupon's by rank), and the new count of
- * every coupon among them; durable when it returns STATUS_OK (I3). `issue_count` may be 0:
- * then nothing is written. STATUS_CONFLICT: they contradict the record (a rank taken, more
- * than total_quantity, no such coupon): nothing was written, and the caller's memory is
- * wrong: read the record again. */
+ * every coupon among them; durable when it returns STATUS_OK (I3). No issues: nothing is
+ * written. STATUS_CONFLICT: they contradict the record (a rank taken, more than total_quantity,
+ * no such coupon), nothing was written, the caller's memory is wrong: read the record again. */
 int MUST_CHECK ledger_append(struct ledger *ledger, const struct issue_row *issues,
                              size_t issue_count, const struct issued_count *counts,
                              size_t coupon_count, struct complaint *complaint);
 
+/* One transaction: an issue for each of `users`, whose ranks are the import's, the coupon's
+ * new count, the import's own row and an audit by "import". STATUS_CONFLICT, and then nothing
+ * written, as for ledger_append; neither period nor pause are looked at, nor who holds one. */
+int MUST_CHECK ledger_import(struct ledger *ledger, const struct coupon_import *import,
+                             const struct slice *users, struct complaint *complaint);
+
 /* Inserts the coupon with its first revision; id 0: the next free id is put into
  * coupon->id (STATUS_FULL: 2^53-1 is taken). version, issued_quantity and archived_us are
  * set to 1, 0, 0. STATUS_EXISTS: the id is taken, archived ones included. STATUS_INVALID: a
- * value the schema forbids. STATUS_CONFLICT: the key was used. `key` may be NULL. */
+ * value the schema forbids. STATUS_CONFLICT: the key was used. `key` and `audit` may be NULL:
+ * the change then has no row in `audits`. */
 int MUST_CHECK ledger_coupon_create(struct ledger *ledger, struct coupon_record *coupon,
-                                    const struct creation_key *key, struct complaint *complaint);
+                                    const struct creation_key *key, const struct audit *audit,
+                                    struct complaint *complaint);
 
-/* Who was created with this key: STATUS_NOT_FOUND; STATUS_CONFLICT when it was used with
- * another request digest. */
+/* Who was created with this key. STATUS_NOT_FOUND; STATUS_CONFLICT: with another digest. */
 int MUST_CHECK ledger_creation_read(struct ledger *ledger, const struct creation_key *key,
                                     uint64_t *ret_coupon_id);
 
@@ -161,7 +213,7 @@ int MUST_CHECK ledger_creation_read(struct ledger *ledger, const struct creation
  * `version` by one; STATUS_CONFLICT: the ledger's is another. STATUS_NOT_FOUND,
  * STATUS_INVALID: a value the schema forbids, as a total below what is issued. */
 int MUST_CHECK ledger_coupon_change(struct ledger *ledger, const struct coupon_record *coupon,
-                                    struct complaint *complaint);
+                                    const struct audit *audit, struct complaint *complaint);
 
 /* Reads. STATUS_NOT_FOUND; STATUS_IO or STATUS_DAMAGED when the file cannot be read. */
 int MUST_CHECK ledger_coupon_read(struct ledger *ledger, uint64_t coupon_id,
@@ -174,6 +226,9 @@ int MUST_CHECK ledger_issue_read(struct ledger *ledger, struct issue_reference r
 /* Up to `limit` (<= LEDGER_SLICE_MAX) issues of the coupon with rank > after.rank, by rank. */
 int MUST_CHECK ledger_issues_read(struct ledger *ledger, struct issue_reference after, size_t limit,
                                   struct issue_record *ret_issues, size_t *ret_count);
+/* Up to `limit` (<= LEDGER_SLICE_MAX) audits with id > after_id, by id. */
+int MUST_CHECK ledger_audits_read(struct ledger *ledger, uint64_t after_id, size_t limit,
+                                  struct audit_record *ret_audits, size_t *ret_count);
 
 /* Hands the whole record to the visitor. STATUS_DAMAGED when rows contradict the schema. */
 int MUST_CHECK ledger_visit(struct ledger *ledger, const struct ledger_visitor *visitor,
@@ -182,38 +237,13 @@ int MUST_CHECK ledger_visit(struct ledger *ledger, const struct ledger_visitor *
 /* Writes and commits one row that means nothing: tells whether writing works again. */
 int MUST_CHECK ledger_probe(struct ledger *ledger, struct complaint *complaint);
 
-/* Housekeeping between batches (SQLite: checkpoint when due). `idle`: nobody waits, so it
- * may be done before it is urgent. STATUS_AMBIGUOUS as for a write; STATUS_IO or
- * STATUS_FULL: not done, will be tried again. */
+/* Housekeeping between batches (SQLite: checkpoint when due, or sooner when `idle`: nobody
+ * waits). STATUS_AMBIGUOUS as for a write; STATUS_IO or STATUS_FULL: will be tried again. */
 int MUST_CHECK ledger_tend(struct ledger *ledger, bool idle, struct complaint *complaint);
 
 /* The store's own check of its file (SQLite: PRAGMA quick_check). STATUS_DAMAGED. */
 int MUST_CHECK ledger_check(struct ledger *ledger, struct complaint *complaint);
 
-/* How a store joins: one function for each call above, same meaning. */
-struct ledger_operations {
-    int (*close)(struct ledger *, struct complaint *);
-    int (*latest_us)(struct ledger *, int64_t *);
-    int (*append)(struct ledger *, const struct issue_row *, size_t, const struct issued_count *,
-                  size_t, struct complaint *);
-    int (*coupon_create)(struct ledger *, struct coupon_record *, const struct creation_key *,
-                         struct complaint *);
-    int (*creation_read)(struct ledger *, const struct creation_key *, uint64_t *);
-    int (*coupon_change)(struct ledger *, const struct coupon_record *, struct complaint *);
-    int (*coupon_read)(struct ledger *, uint64_t, struct coupon_record *);
-    int (*coupons_read)(struct ledger *, uint64_t, size_t, struct coupon_record *, size_t *);
-    int (*issue_read)(struct ledger *, struct issue_reference, struct issue_record *);
-    int (*issues_read)(struct ledger *, struct issue_reference, size_t, struct issue_record *,
-                       size_t *);
-    int (*visit)(struct ledger *, const struct ledger_visitor *, struct complaint *);
-    int (*probe)(struct ledger *, struct complaint *);
-    int (*tend)(struct ledger *, bool, struct complaint *);
-    int (*check)(struct ledger *, struct complaint *);
-};
-
-/* The first member of every store's own struct. */
-struct ledger {
-    const struct ledger_operations *operations;
-};
+#include "ledger/store.h" /* how a store joins */
 
 #endif

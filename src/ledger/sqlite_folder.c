@@ -21,13 +21,13 @@
 #define HEADER_USER_VERSION   60
 #define HEADER_APPLICATION_ID 68
 
-static int fail_errno(const char *doing, const char *path, struct complaint *complaint) {
+int folder_fail(const char *doing, const char *path, struct complaint *complaint) {
     int status = errno == ENOSPC || errno == EDQUOT ? STATUS_FULL : STATUS_IO;
     return complain(complaint, status, "cannot %s %s: %s", doing, path, strerror(errno));
 }
 
 static int sync_fd(int fd, const char *path, struct complaint *complaint) {
-    return fsync(fd) == 0 ? STATUS_OK : fail_errno("make durable the folder", path, complaint);
+    return fsync(fd) == 0 ? STATUS_OK : folder_fail("make durable the folder", path, complaint);
 }
 
 /* ---- the lock ---- */
@@ -63,12 +63,10 @@ static int lock_open(struct sqlite_folder *folder) {
     return fd;
 }
 
-/* Whether the name still leads to the file that was locked: it may have been removed by its
- * maker between our open and our lock. */
-static bool lock_is_current(const struct sqlite_folder *folder, int fd) {
+bool folder_names(const struct sqlite_folder *folder, const char *name, int fd) {
     struct stat locked;
     struct stat named;
-    return fstat(fd, &locked) == 0 && fstatat(folder->directory_fd, LOCK_NAME, &named, 0) == 0 &&
+    return fstat(fd, &locked) == 0 && fstatat(folder->directory_fd, name, &named, 0) == 0 &&
            locked.st_dev == named.st_dev && locked.st_ino == named.st_ino;
 }
 
@@ -89,17 +87,18 @@ static int lock_take(struct sqlite_folder *folder, struct complaint *complaint) 
             return STATUS_OK; /* a folder nobody like us can write to needs no lock */
         }
         if (fd < 0) {
-            return fail_errno("open " LOCK_NAME " in", folder->directory, complaint);
+            return folder_fail("open " LOCK_NAME " in", folder->directory, complaint);
         }
         if (flock(fd, LOCK_EX | LOCK_NB)) {
             int status = errno == EWOULDBLOCK
                              ? complain_busy(folder, fd, complaint)
-                             : fail_errno("lock " LOCK_NAME " in", folder->directory, complaint);
+                             : folder_fail("lock " LOCK_NAME " in", folder->directory, complaint);
             folder->lock_is_ours = false;
             close(fd);
             return status;
         }
-        if (lock_is_current(folder, fd)) {
+        /* Its maker may have removed it between our open and our lock. */
+        if (folder_names(folder, LOCK_NAME, fd)) {
             folder->lock_fd = fd;
             if (!folder->existing_only) {
                 lock_sign(fd);
@@ -115,13 +114,13 @@ static int lock_take(struct sqlite_folder *folder, struct complaint *complaint) 
 /* Makes the folder if it is missing and its name durable in the one above. */
 static int folder_make(const char *directory, struct complaint *complaint) {
     if (mkdir(directory, 0700)) {
-        return errno == EEXIST ? STATUS_OK : fail_errno("make the folder", directory, complaint);
+        return errno == EEXIST ? STATUS_OK : folder_fail("make the folder", directory, complaint);
     }
     char above[FOLDER_PATH_SIZE];
     snprintf(above, sizeof(above), "%s/..", directory);
     int fd = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-        return fail_errno("open the folder", above, complaint);
+        return folder_fail("open the folder", above, complaint);
     }
     int status = sync_fd(fd, above, complaint);
     close(fd);
@@ -131,8 +130,8 @@ static int folder_make(const char *directory, struct complaint *complaint) {
 int folder_open(struct sqlite_folder *folder, const char *directory, bool existing_only,
                 struct complaint *complaint) {
     assert(directory);
-    *folder =
-        (struct sqlite_folder){.directory_fd = -1, .lock_fd = -1, .existing_only = existing_only};
+    *folder = (struct sqlite_folder){
+        .directory_fd = -1, .lock_fd = -1, .hold_fd = -1, .existing_only = existing_only};
     if (strlen(directory) >= PATH_MAX) {
         return complain(complaint, STATUS_IO, "the path of the data folder is too long");
     }
@@ -145,7 +144,7 @@ int folder_open(struct sqlite_folder *folder, const char *directory, bool existi
         return complain(complaint, STATUS_NOT_FOUND, "there is no folder %s", directory);
     }
     if (folder->directory_fd < 0 || !realpath(directory, folder->directory)) {
-        return fail_errno("open the folder", directory, complaint);
+        return folder_fail("open the folder", directory, complaint);
     }
     if (existing_only && faccessat(folder->directory_fd, DATABASE_NAME, F_OK, 0)) {
         return complain(complaint, STATUS_NOT_FOUND, "there is no " DATABASE_NAME " in %s",
@@ -163,6 +162,7 @@ void folder_close(struct sqlite_folder *folder) {
         }
         close(folder->lock_fd);
     }
+    folder_hold_release(folder);
     if (folder->directory_fd >= 0) {
         close(folder->directory_fd);
     }
@@ -258,11 +258,11 @@ int folder_inspect(const struct sqlite_folder *folder, struct complaint *complai
     if (fd < 0) {
         return errno == ENOENT
                    ? without_database(folder, complaint)
-                   : fail_errno("open " DATABASE_NAME " in", folder->directory, complaint);
+                   : folder_fail("open " DATABASE_NAME " in", folder->directory, complaint);
     }
     unsigned char header[HEADER_SIZE];
     ssize_t size = pread(fd, header, sizeof(header), 0);
-    int status = size < 0 ? fail_errno("read " DATABASE_NAME " in", folder->directory, complaint)
+    int status = size < 0 ? folder_fail("read " DATABASE_NAME " in", folder->directory, complaint)
                           : header_check(folder, header, (size_t)size, complaint);
     close(fd);
     if (status == STATUS_OK) {
@@ -302,7 +302,7 @@ int folder_new_begin(const struct sqlite_folder *folder, struct complaint *compl
     int fd = openat(folder->directory_fd, DATABASE_NEW_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
                     0600);
     if (fd < 0) {
-        return fail_errno("make " DATABASE_NEW_NAME " in", folder->directory, complaint);
+        return folder_fail("make " DATABASE_NEW_NAME " in", folder->directory, complaint);
     }
     close(fd);
     return STATUS_OK;
@@ -311,7 +311,7 @@ int folder_new_begin(const struct sqlite_folder *folder, struct complaint *compl
 int folder_new_adopt(const struct sqlite_folder *folder, struct complaint *complaint) {
     assert(!folder->existing_only);
     if (renameat(folder->directory_fd, DATABASE_NEW_NAME, folder->directory_fd, DATABASE_NAME)) {
-        return fail_errno("rename " DATABASE_NEW_NAME " in", folder->directory, complaint);
+        return folder_fail("rename " DATABASE_NEW_NAME " in", folder->directory, complaint);
     }
     return folder_sync(folder, complaint);
 }

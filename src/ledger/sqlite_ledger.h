@@ -2,11 +2,14 @@
  * is only ledger.h.
  *
  *   sqlite_folder.c       the data folder: lock, what lies in it before SQLite sees it
+ *   sqlite_hold.c         what keeps the WAL from being folded while a backup copies
+ *   sqlite_backup.c       a copy of the record while it is in use
  *   sqlite_open.c         connection, settings, recovery, closing
  *   sqlite_schema.c       migrations, and the texts of all statements
  *   sqlite_transaction.c  begin, commit, abort; which failures are known and which are not
+ *   sqlite_vfs.c          the VFS under it: joins what SQLite writes to the WAL
  *   sqlite_rows.c         the rows of an append, as a table for its INSERT
- *   sqlite_write.c        appends, creations, changes, the probe, checkpoints
+ *   sqlite_write.c        appends, imports, creations, changes, the probe, checkpoints
  *   sqlite_read.c         small reads
  *   sqlite_visit.c        the whole record, in order
  */
@@ -21,11 +24,12 @@
 /* "Coup" in the file's header (SQLite file format, 1.3.17): whose file it is. */
 #define SQLITE_LEDGER_APPLICATION_ID UINT32_C(0x436f7570)
 /* Counts the migrations in sqlite_schema.c. */
-#define SQLITE_LEDGER_VERSION UINT32_C(1)
+#define SQLITE_LEDGER_VERSION UINT32_C(2)
 
 #define DATABASE_NAME     "coupon.db"
 #define DATABASE_NEW_NAME "coupon.db.new" /* while it is being made; renamed when complete */
 #define LOCK_NAME         "coupon.lock"
+#define HOLD_NAME         "coupon.hold"
 #define FOLDER_PATH_SIZE  (PATH_MAX + 32)
 
 /* ---- sqlite_folder.c ---- */
@@ -34,6 +38,7 @@ struct sqlite_folder {
     char directory[PATH_MAX]; /* without links, absolute */
     int directory_fd;         /* -1: none */
     int lock_fd;              /* -1: none */
+    int hold_fd;              /* -1: none */
     bool lock_is_ours;        /* made for an existing_only open: removed again */
     bool existing_only;
 };
@@ -61,6 +66,20 @@ void folder_new_discard(const struct sqlite_folder *folder);
 void folder_wal_discard_empty(const struct sqlite_folder *folder);
 /* Makes the names in the folder durable. */
 int MUST_CHECK folder_sync(const struct sqlite_folder *folder, struct complaint *complaint);
+/* Whether the name in the folder leads to the open file. */
+bool folder_names(const struct sqlite_folder *folder, const char *name, int fd);
+/* "cannot DOING PATH: …" for errno. STATUS_FULL, STATUS_IO. */
+int folder_fail(const char *doing, const char *path, struct complaint *complaint);
+
+/* ---- sqlite_hold.c ---- */
+
+/* A backup's side. Takes the hold, after a fold that is under way. STATUS_STOPPED: a signal
+ * came instead. STATUS_IO, STATUS_FULL. Where nobody like us can write it takes none. */
+int MUST_CHECK folder_hold_take(struct sqlite_folder *folder, struct complaint *complaint);
+/* Whether nobody has overruled the hold since it was taken. */
+bool folder_hold_is_whole(const struct sqlite_folder *folder);
+/* Takes note of none, too. */
+void folder_hold_release(struct sqlite_folder *folder);
 
 /* ---- the ledger ---- */
 
@@ -75,6 +94,8 @@ enum sqlite_statement {
     SQL_COUPON_UPDATE,
     SQL_REVISION_INSERT,
     SQL_CREATION_INSERT,
+    SQL_AUDIT_INSERT,
+    SQL_IMPORT_INSERT,
     SQL_PROBE_UPDATE,
     SQL_LATEST_READ,
     SQL_CREATION_READ,
@@ -82,9 +103,11 @@ enum sqlite_statement {
     SQL_COUPONS_READ,
     SQL_ISSUE_READ,
     SQL_ISSUES_READ,
+    SQL_AUDITS_READ,
     SQL_VISIT_TOTAL,
     SQL_VISIT_COUPONS,
     SQL_VISIT_REVISIONS,
+    SQL_VISIT_IMPORTS,
     SQL_VISIT_ISSUES,
     SQL_VISIT_HOLDERS,
     SQL_COUNT,
@@ -97,8 +120,16 @@ struct sqlite_rows {
     size_t position; /* of the row that was read last */
 };
 
+/* A VFS of one ledger's own, over another; see sqlite_vfs.c. */
+struct sqlite_vfs {
+    sqlite3_vfs vfs;   /* first */
+    sqlite3_vfs *real; /* NULL: not registered */
+    char name[32];
+};
+
 struct sqlite_ledger {
     struct ledger ledger; /* first */
+    struct sqlite_vfs vfs;
     struct sqlite_folder folder;
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
@@ -108,7 +139,19 @@ struct sqlite_ledger {
     bool pads_frames;     /* the VFS promises no POWERSAFE_OVERWRITE: see commit_failure_is_known */
     int wal_frames;       /* in the WAL and not yet in the main file */
     int wal_frames_retry; /* after a failed checkpoint: not urgent before there are so many */
+    bool held;            /* a backup kept the last fold that was due from being done */
+    int64_t held_size_max; /* as in the options, and the next two; never 0 */
+    void (*held_changed)(void *context, bool broken, int64_t wal_size);
+    void *held_context;
 };
+
+/* ---- sqlite_hold.c, the ledger's side ---- */
+
+/* Before anything that writes to the main file. STATUS_BUSY: a backup holds it, so it must
+ * not be written to; with `overrule` the backup's hold is broken instead. */
+int MUST_CHECK sqlite_fold_begin(struct sqlite_ledger *ledger, bool overrule,
+                                 struct complaint *complaint);
+void sqlite_fold_end(struct sqlite_ledger *ledger);
 
 /* ---- sqlite_schema.c ---- */
 
@@ -123,6 +166,14 @@ extern const sqlite_migration sqlite_migrations[];
 /* Prepares every statement. STATUS_DAMAGED when the file's tables are not what it claims. */
 int MUST_CHECK sqlite_statements_prepare(struct sqlite_ledger *ledger, struct complaint *complaint);
 void sqlite_statements_finalize(struct sqlite_ledger *ledger);
+
+/* ---- sqlite_vfs.c ---- */
+
+/* Makes the VFS known to SQLite as vfs->name, over the one of this name (NULL: the default).
+ * It must stay where it is until it is unregistered. STATUS_INVALID, STATUS_NO_MEMORY. */
+int MUST_CHECK sqlite_vfs_register(struct sqlite_vfs *vfs, const char *real_name,
+                                   struct complaint *complaint);
+void sqlite_vfs_unregister(struct sqlite_vfs *vfs); /* also one that never was registered */
 
 /* ---- sqlite_rows.c ---- */
 
@@ -189,10 +240,13 @@ int MUST_CHECK sqlite_fold(struct sqlite_ledger *ledger, struct complaint *compl
 int sqlite_append(struct ledger *ledger, const struct issue_row *issues, size_t issue_count,
                   const struct issued_count *counts, size_t coupon_count,
                   struct complaint *complaint);
+int sqlite_import(struct ledger *ledger, const struct coupon_import *import,
+                  const struct slice *users, struct complaint *complaint);
 int sqlite_coupon_create(struct ledger *ledger, struct coupon_record *coupon,
-                         const struct creation_key *key, struct complaint *complaint);
-int sqlite_coupon_change(struct ledger *ledger, const struct coupon_record *coupon,
+                         const struct creation_key *key, const struct audit *audit,
                          struct complaint *complaint);
+int sqlite_coupon_change(struct ledger *ledger, const struct coupon_record *coupon,
+                         const struct audit *audit, struct complaint *complaint);
 int sqlite_probe(struct ledger *ledger, struct complaint *complaint);
 int sqlite_tend(struct ledger *ledger, bool idle, struct complaint *complaint);
 
@@ -207,6 +261,8 @@ int sqlite_issue_read(struct ledger *ledger, struct issue_reference reference,
                       struct issue_record *ret_issue);
 int sqlite_issues_read(struct ledger *ledger, struct issue_reference after, size_t limit,
                        struct issue_record *ret_issues, size_t *ret_count);
+int sqlite_audits_read(struct ledger *ledger, uint64_t after_id, size_t limit,
+                       struct audit_record *ret_audits, size_t *ret_count);
 int sqlite_check(struct ledger *ledger, struct complaint *complaint);
 
 /* sqlite_visit.c */

@@ -6,15 +6,20 @@
  * means that the wal-index is on the heap: there is no -shm file. */
 #include "ledger/sqlite_ledger.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define URI_SIZE (3 * FOLDER_PATH_SIZE + 32)
+/* How long the WAL may get for a backup's sake, unless the options say otherwise. */
+#define HELD_SIZE_MAX (INT64_C(1) << 30)
 
 static const struct ledger_operations sqlite_operations = {
     .close = sqlite_close,
     .latest_us = sqlite_latest_us,
     .append = sqlite_append,
+    .import = sqlite_import,
     .coupon_create = sqlite_coupon_create,
     .creation_read = sqlite_creation_read,
     .coupon_change = sqlite_coupon_change,
@@ -22,6 +27,7 @@ static const struct ledger_operations sqlite_operations = {
     .coupons_read = sqlite_coupons_read,
     .issue_read = sqlite_issue_read,
     .issues_read = sqlite_issues_read,
+    .audits_read = sqlite_audits_read,
     .visit = sqlite_visit,
     .probe = sqlite_probe,
     .tend = sqlite_tend,
@@ -204,8 +210,6 @@ static int identity_check(struct sqlite_ledger *ledger, struct complaint *compla
     return STATUS_OK;
 }
 
-/* The page cache proves nothing: what recovery found in the WAL may not be on the disk, so
- * it is not believed before it was written to the main file and synced. */
 int sqlite_fold(struct sqlite_ledger *ledger, struct complaint *complaint) {
     int frames = -1;
     int folded = -1;
@@ -223,6 +227,18 @@ int sqlite_fold(struct sqlite_ledger *ledger, struct complaint *complaint) {
     return STATUS_OK;
 }
 
+/* The page cache proves nothing: what recovery found in the WAL may not be on the disk, so
+ * it is not believed before it was written to the main file and synced. A backup starts over
+ * then: nobody's start waits for one. */
+static int fold_recovered(struct sqlite_ledger *ledger, struct complaint *complaint) {
+    int status = sqlite_fold_begin(ledger, true, complaint);
+    if (status == STATUS_OK) {
+        status = sqlite_fold(ledger, complaint);
+        sqlite_fold_end(ledger);
+    }
+    return status;
+}
+
 /* From a connection to a file that is ours to one that writes durably. */
 static int connection_make_durable(struct sqlite_ledger *ledger, struct complaint *complaint) {
     int status = settings_apply(ledger, settings_writing, COUNT_OF(settings_writing), complaint);
@@ -231,7 +247,7 @@ static int connection_make_durable(struct sqlite_ledger *ledger, struct complain
         status = sqlite_migrate(ledger, sqlite_migrations, SQLITE_LEDGER_VERSION, complaint);
     }
     if (status == STATUS_OK) {
-        status = sqlite_fold(ledger, complaint);
+        status = fold_recovered(ledger, complaint);
     }
     return status;
 }
@@ -273,11 +289,17 @@ static int ledger_make(struct sqlite_ledger *ledger, const char *vfs, struct com
 static int ledger_begin(struct sqlite_ledger *ledger, const struct ledger_sqlite_options *options,
                         struct complaint *complaint) {
     int status = folder_inspect(&ledger->folder, complaint);
-    if (status == STATUS_NOT_FOUND && !ledger->existing_only) {
-        status = ledger_make(ledger, options->vfs, complaint);
+    const char *vfs = options->vfs;
+    if (!ledger->existing_only) {
+        int registered = sqlite_vfs_register(&ledger->vfs, vfs, complaint);
+        status = registered < 0 ? registered : status;
+        vfs = ledger->vfs.name;
+    }
+    if (status == STATUS_NOT_FOUND && !ledger->existing_only && !options->no_new) {
+        status = ledger_make(ledger, vfs, complaint);
     }
     if (status == STATUS_OK) {
-        status = connection_open(ledger, DATABASE_NAME, options->vfs, complaint);
+        status = connection_open(ledger, DATABASE_NAME, vfs, complaint);
     }
     if (status == STATUS_OK) {
         status = identity_check(ledger, complaint);
@@ -299,9 +321,20 @@ static int ledger_begin(struct sqlite_ledger *ledger, const struct ledger_sqlite
     return status;
 }
 
+/* For who writes to a ledger but makes none; before folder_open would make the folder. */
+static int existing_check(const char *directory, struct complaint *complaint) {
+    char path[FOLDER_PATH_SIZE];
+    snprintf(path, sizeof(path), "%s/" DATABASE_NAME, directory);
+    return access(path, F_OK) == 0
+               ? STATUS_OK
+               : complain(complaint, STATUS_NOT_FOUND, "there is no " DATABASE_NAME " in %s: %s",
+                          directory, strerror(errno));
+}
+
 /* Gives up an open that failed; the files stay as they were found. */
 static void ledger_abandon(struct sqlite_ledger *ledger, bool had_wal) {
     (void)connection_close(ledger, NULL);
+    sqlite_vfs_unregister(&ledger->vfs);
     if (!had_wal && !ledger->existing_only && ledger->folder.lock_fd >= 0) {
         folder_wal_discard_empty(&ledger->folder);
     }
@@ -319,9 +352,15 @@ int ledger_sqlite_open(const struct ledger_sqlite_options *options, struct ledge
     }
     ledger->ledger.operations = &sqlite_operations;
     ledger->existing_only = options->existing_only;
+    ledger->held_size_max = options->held_size_max > 0 ? options->held_size_max : HELD_SIZE_MAX;
+    ledger->held_changed = options->held;
+    ledger->held_context = options->held_context;
     bool had_wal = false;
-    int status =
-        folder_open(&ledger->folder, options->directory, options->existing_only, complaint);
+    int status = options->no_new ? existing_check(options->directory, complaint) : STATUS_OK;
+    if (status == STATUS_OK) {
+        status =
+            folder_open(&ledger->folder, options->directory, options->existing_only, complaint);
+    }
     if (status == STATUS_OK) {
         had_wal = folder_file_size(&ledger->folder, DATABASE_NAME "-wal") > 0;
         status = ledger_begin(ledger, options, complaint);
@@ -338,12 +377,15 @@ int sqlite_close(struct ledger *base, struct complaint *complaint) {
     struct sqlite_ledger *ledger = sqlite_of(base);
     int status = STATUS_OK;
     if (!ledger->existing_only && !ledger->broken) {
-        status = sqlite_fold(ledger, complaint);
+        status = sqlite_fold_begin(ledger, false, complaint);
+        status = status == STATUS_OK ? sqlite_fold(ledger, complaint) : status;
         /* An unfolded WAL stays for the next open. */
         wal_keep(ledger, status < 0);
+        status = ledger->held ? STATUS_OK : status; /* a backup goes on, and all is safe */
     }
     int closed = connection_close(ledger, status == STATUS_OK ? complaint : NULL);
     status = status == STATUS_OK ? closed : status;
+    sqlite_vfs_unregister(&ledger->vfs);
     if (status == STATUS_OK && !ledger->existing_only && !ledger->broken) {
         status = folder_sync(&ledger->folder, complaint);
     }

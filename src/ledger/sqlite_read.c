@@ -125,6 +125,25 @@ static int issue_copy(sqlite3_stmt *statement, uint64_t coupon_id, struct issue_
     return status;
 }
 
+static int audit_decode(sqlite3_stmt *statement, struct audit_record *ret_audit) {
+    int64_t id, coupon_id, version;
+    int damage = 0;
+    damage |= sqlite_integer_decode(statement, 0, 1, INT64_MAX, &id);
+    damage |= sqlite_integer_decode(statement, 1, TIME_US_MIN, TIME_US_MAX, &ret_audit->changed_us);
+    damage |= text_copy(statement, 2, ADMIN_NAME_MAX, ret_audit->admin);
+    damage |= text_copy(statement, 3, sizeof(ret_audit->action) - 1, ret_audit->action);
+    damage |= sqlite_integer_decode(statement, 4, 1, JSON_INTEGER_MAX, &coupon_id);
+    damage |= sqlite_integer_decode(statement, 5, 1, UINT32_MAX, &version);
+    damage |= text_copy(statement, 6, AUDIT_REQUEST_MAX, ret_audit->request);
+    if (damage) {
+        return STATUS_DAMAGED;
+    }
+    ret_audit->id = (uint64_t)id;
+    ret_audit->coupon_id = (uint64_t)coupon_id;
+    ret_audit->version = (uint32_t)version;
+    return STATUS_OK;
+}
+
 /* ---- reads ---- */
 
 /* What a step that gave no row means. */
@@ -256,6 +275,30 @@ int sqlite_issues_read(struct ledger *base, struct issue_reference after, size_t
     while ((result = sqlite3_step(statement)) == SQLITE_ROW && status == STATUS_OK) {
         assert(count < limit);
         status = issue_copy(statement, after.coupon_id, &ret_issues[count++]);
+    }
+    sqlite3_reset(statement);
+    status = status < 0 ? status : sqlite_status(result);
+    if (status == STATUS_OK) {
+        *ret_count = count;
+    }
+    return status;
+}
+
+int sqlite_audits_read(struct ledger *base, uint64_t after_id, size_t limit,
+                       struct audit_record *ret_audits, size_t *ret_count) {
+    struct sqlite_ledger *ledger = sqlite_of(base);
+    if (ledger->broken) {
+        return STATUS_AMBIGUOUS;
+    }
+    sqlite3_stmt *statement = ledger->statements[SQL_AUDITS_READ];
+    sqlite_bind_integer(statement, 1, after_id < INT64_MAX ? (int64_t)after_id : INT64_MAX);
+    sqlite_bind_integer(statement, 2, (int64_t)limit);
+    size_t count = 0;
+    int status = STATUS_OK;
+    int result;
+    while ((result = sqlite3_step(statement)) == SQLITE_ROW && status == STATUS_OK) {
+        assert(count < limit);
+        status = audit_decode(statement, &ret_audits[count++]);
     }
     sqlite3_reset(statement);
     status = status < 0 ? status : sqlite_status(result);

@@ -96,6 +96,31 @@ static const char probes_table[] =
     "  id INTEGER PRIMARY KEY CHECK (id = 1),\n"
     "  count INTEGER NOT NULL\n"
     ") STRICT";
+/* Who changed what: written in the transaction of the change. Rows are never changed; the
+ * id is the order. */
+static const char audits_table[] =
+    "CREATE TABLE audits (\n"
+    "  id INTEGER PRIMARY KEY,\n"
+    "  changed_at INTEGER NOT NULL\n"
+    "    CHECK (changed_at BETWEEN -62135596800000000 AND 253402300799999999),\n"
+    "  admin TEXT NOT NULL CHECK (length(CAST(admin AS BLOB)) BETWEEN 1 AND 64),\n"
+    "  action TEXT NOT NULL CHECK (action IN ('coupon-created', 'coupon-changed',\n"
+    "    'coupon-archived', 'issues-imported')),\n"
+    "  coupon_id INTEGER NOT NULL REFERENCES coupons (id),\n"
+    "  version INTEGER NOT NULL CHECK (version BETWEEN 1 AND 4294967295),\n"
+    "  request TEXT CHECK (length(CAST(request AS BLOB)) BETWEEN 1 AND 4096)\n"
+    ") STRICT";
+
+/* Which ranks were imported, so that verify can tell them from claims. */
+static const char imports_table[] =
+    "CREATE TABLE coupon_imports (\n"
+    "  coupon_id INTEGER NOT NULL REFERENCES coupons (id),\n"
+    "  first_rank INTEGER NOT NULL CHECK (first_rank BETWEEN 1 AND 4294967295),\n"
+    "  last_rank INTEGER NOT NULL CHECK (last_rank BETWEEN first_rank AND 4294967295),\n"
+    "  date_imported INTEGER NOT NULL\n"
+    "    CHECK (date_imported BETWEEN -62135596800000000 AND 253402300799999999),\n"
+    "  PRIMARY KEY (coupon_id, first_rank)\n"
+    ") STRICT, WITHOUT ROWID";
 /* clang-format on */
 
 static const char *const migration_1[] = {
@@ -110,7 +135,13 @@ static const char *const migration_1[] = {
 };
 static_assert(SQLITE_LEDGER_APPLICATION_ID == 1131378032, "as in migration_1");
 
-const sqlite_migration sqlite_migrations[] = {migration_1};
+static const char *const migration_2[] = {
+    audits_table,
+    imports_table,
+    NULL,
+};
+
+const sqlite_migration sqlite_migrations[] = {migration_1, migration_2};
 static_assert(COUNT_OF(sqlite_migrations) == SQLITE_LEDGER_VERSION, "one step a version");
 
 /* ---- migrating ---- */
@@ -213,6 +244,12 @@ static const char *const statement_texts[SQL_COUNT] = {
     [SQL_CREATION_INSERT] =
         "INSERT INTO coupon_creations (request_key, coupon_id, request_digest, date_created)"
         " VALUES (?1, ?2, ?3, ?4)",
+    [SQL_AUDIT_INSERT] =
+        "INSERT INTO audits (changed_at, admin, action, coupon_id, version, request)"
+        " SELECT ?4, ?2, ?3, id, version, ?5 FROM coupons WHERE id = ?1",
+    [SQL_IMPORT_INSERT] =
+        "INSERT INTO coupon_imports (coupon_id, first_rank, last_rank, date_imported)"
+        " VALUES (?1, ?2, ?3, ?4)",
     [SQL_PROBE_UPDATE] = "UPDATE probes SET count = count + 1 WHERE id = 1",
     /* Dates never decrease with rank (I5), so a coupon's last issue is its latest. */
     [SQL_LATEST_READ] =
@@ -232,6 +269,9 @@ static const char *const statement_texts[SQL_COUNT] = {
     [SQL_ISSUES_READ] =
         "SELECT " ISSUE_COLUMNS " FROM coupon_issues"
         " WHERE coupon_id = ?1 AND rank_no > ?2 ORDER BY rank_no LIMIT ?3",
+    [SQL_AUDITS_READ] =
+        "SELECT id, changed_at, admin, action, coupon_id, version, request"
+        " FROM audits WHERE id > ?1 ORDER BY id LIMIT ?2",
     [SQL_VISIT_TOTAL] =
         "SELECT coalesce(sum(issued_quantity), 0) FROM coupons"
         " WHERE ?1 OR date_archived IS NULL",
@@ -242,12 +282,17 @@ static const char *const statement_texts[SQL_COUNT] = {
         "SELECT version, changed_at, total_quantity, date_issue_start, date_issue_end, paused,"
         "  archived, first_rank"
         " FROM coupon_revisions WHERE coupon_id = ?1 ORDER BY version",
+    [SQL_VISIT_IMPORTS] =
+        "SELECT first_rank, last_rank, date_imported"
+        " FROM coupon_imports WHERE coupon_id = ?1 ORDER BY first_rank",
     [SQL_VISIT_ISSUES] =
         "SELECT " ISSUE_COLUMNS " FROM coupon_issues WHERE coupon_id = ?1 ORDER BY rank_no",
-    /* The next coupon that has issues: one step down the tree for each, not a scan. */
+    /* The next coupon that has issues or imports: steps down the trees, not scans. */
     [SQL_VISIT_HOLDERS] =
-        "SELECT coupon_id, EXISTS (SELECT 1 FROM coupons WHERE id = coupon_issues.coupon_id)"
-        " FROM coupon_issues WHERE coupon_id >= ?1 ORDER BY coupon_id LIMIT 1",
+        "SELECT holder, EXISTS (SELECT 1 FROM coupons WHERE id = holder)"
+        " FROM (SELECT min(coupon_id) AS holder FROM coupon_issues WHERE coupon_id >= ?1"
+        "  UNION ALL SELECT min(coupon_id) FROM coupon_imports WHERE coupon_id >= ?1)"
+        " WHERE holder IS NOT NULL ORDER BY holder LIMIT 1",
 };
 /* clang-format on */
 

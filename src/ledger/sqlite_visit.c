@@ -108,6 +108,42 @@ static int visit_revisions(struct visit *visit, uint64_t coupon_id) {
     return status;
 }
 
+/* ---- imports ---- */
+
+/* Ranks that contradict each other are for verify to tell. */
+static int import_decode(sqlite3_stmt *statement, uint64_t coupon_id,
+                         struct coupon_import *ret_import) {
+    int64_t first_rank, last_rank, imported_us;
+    if (sqlite_integer_decode(statement, 0, 1, UINT32_MAX, &first_rank) < 0 ||
+        sqlite_integer_decode(statement, 1, 1, UINT32_MAX, &last_rank) < 0 ||
+        sqlite_integer_decode(statement, 2, TIME_US_MIN, TIME_US_MAX, &imported_us) < 0) {
+        return STATUS_DAMAGED;
+    }
+    *ret_import =
+        (struct coupon_import){coupon_id, (uint32_t)first_rank, (uint32_t)last_rank, imported_us};
+    return STATUS_OK;
+}
+
+static int visit_imports(struct visit *visit, uint64_t coupon_id) {
+    const struct ledger_visitor *visitor = visit->visitor;
+    sqlite3_stmt *statement = visit->ledger->statements[SQL_VISIT_IMPORTS];
+    sqlite_bind_integer(statement, 1, (int64_t)coupon_id);
+    int status = STATUS_OK;
+    int result;
+    while (status == STATUS_OK && (result = sqlite3_step(statement)) != SQLITE_DONE) {
+        struct coupon_import import;
+        if (result != SQLITE_ROW) {
+            status = sqlite_fail(visit->ledger, result, "read the imports of", visit->complaint);
+        } else if (import_decode(statement, coupon_id, &import) < 0) {
+            status = visit_damaged(visit, "an import", coupon_id);
+        } else {
+            status = visitor->import(visitor->context, &import);
+        }
+    }
+    sqlite3_reset(statement);
+    return status;
+}
+
 /* ---- coupons ---- */
 
 static int visit_coupon(struct visit *visit, const struct coupon_record *coupon) {
@@ -115,6 +151,9 @@ static int visit_coupon(struct visit *visit, const struct coupon_record *coupon)
     int status = visitor->coupon ? visitor->coupon(visitor->context, coupon) : STATUS_OK;
     if (status >= 0 && visitor->revision) {
         status = visit_revisions(visit, coupon->id);
+    }
+    if (status >= 0 && visitor->import) {
+        status = visit_imports(visit, coupon->id);
     }
     if (status >= 0 && visitor->issue) {
         status = visit_issues(visit, coupon->id);
@@ -141,9 +180,9 @@ static int visit_coupons(struct visit *visit) {
     return status;
 }
 
-/* ---- issues of no coupon ---- */
+/* ---- issues and imports of no coupon ---- */
 
-/* The first coupon_id from `from` on that has issues. STATUS_NOT_FOUND: none. */
+/* The first coupon_id from `from` on that has any. STATUS_NOT_FOUND: none. */
 static int holder_next(const struct visit *visit, int64_t from, int64_t *ret_id, bool *ret_known) {
     sqlite3_stmt *statement = visit->ledger->statements[SQL_VISIT_HOLDERS];
     sqlite_bind_integer(statement, 1, from);
@@ -164,8 +203,9 @@ static int visit_orphan(const struct visit *visit, int64_t id) {
     const struct ledger_visitor *visitor = visit->visitor;
     if (!visitor->orphan) {
         return complain(visit->complaint, STATUS_DAMAGED,
-                        "%s/" DATABASE_NAME " has issues of coupon %lld, but no such coupon; stop, "
-                        "keep a copy of the folder, and put a backup back",
+                        "%s/" DATABASE_NAME
+                        " has issues or imports of coupon %lld, but no such coupon; "
+                        "stop, keep a copy of the folder, and put a backup back",
                         visit->ledger->folder.directory, (long long)id);
     }
     return visitor->orphan(visitor->context, (uint64_t)id);

@@ -5,11 +5,16 @@
  * false success. */
 #include "ledger/sqlite_ledger.h"
 
+#include <stdlib.h>
+
 /* A checkpoint of so many frames (4 KiB each) is due when nobody waits, and when somebody
  * does. With commits of 2,048 rows bench/ledger_bench showed stalls of 7-13 ms at 1,000,
  * 19-21 ms at 2,000 and 26-48 ms at 4,000, and no difference in rows a second. */
 #define WAL_FRAMES_IDLE   250
 #define WAL_FRAMES_FORCED 1000
+/* A WAL that grew longer than this while a backup ran is cut when it is folded. */
+#define WAL_FRAMES_KEPT 4000
+#define WAL_FRAME_SIZE  (24 + 4096) /* SQLite file format, section 4.1 */
 
 /* ---- binding ---- */
 
@@ -111,6 +116,106 @@ int sqlite_append(struct ledger *base, const struct issue_row *issues, size_t is
     return status < 0 ? sqlite_abort(ledger, status, complaint) : sqlite_commit(ledger, complaint);
 }
 
+/* ---- audits ---- */
+
+/* The row that tells who did it; the coupon's own row is written already. */
+static int audit_insert(struct sqlite_ledger *ledger, const struct audit *audit, uint64_t id,
+                        const char *action, int64_t changed_us, struct complaint *complaint) {
+    if (!audit) {
+        return STATUS_OK;
+    }
+    sqlite3_stmt *statement = ledger->statements[SQL_AUDIT_INSERT];
+    sqlite_bind_integer(statement, 1, (int64_t)id);
+    sqlite_bind_text(statement, 2, audit->admin);
+    sqlite_bind_text(statement, 3, slice_of(action));
+    sqlite_bind_integer(statement, 4, changed_us);
+    sqlite_bind_text(statement, 5, audit->request);
+    int result = sqlite_run(statement);
+    if (result != SQLITE_OK) {
+        return sqlite_fail(ledger, result, "add an audit to", complaint);
+    }
+    assert(sqlite3_changes(ledger->db) == 1);
+    return STATUS_OK;
+}
+
+/* ---- imports ---- */
+
+/* Issues are made of the users so many at a time: as many as of a large batch of claims. */
+enum { IMPORT_ROWS = 2048 };
+
+static int import_rows_insert(struct sqlite_ledger *ledger, const struct coupon_import *import,
+                              const struct slice *users, struct issue_row rows[IMPORT_ROWS],
+                              struct complaint *complaint) {
+    size_t count = (size_t)import->last_rank - import->first_rank + 1;
+    int status = STATUS_OK;
+    for (size_t at = 0; status == STATUS_OK && at < count; at += IMPORT_ROWS) {
+        size_t size = count - at < IMPORT_ROWS ? count - at : IMPORT_ROWS;
+        for (size_t i = 0; i < size; i++) {
+            rows[i] = (struct issue_row){
+                .reference = {import->coupon_id, import->first_rank + (uint32_t)(at + i)},
+                .user_id = users[at + i],
+                .issued_at_us = import->imported_us,
+            };
+        }
+        status = rows_check(rows, size, complaint);
+        if (status == STATUS_OK) {
+            status = rows_insert(ledger, rows, size, complaint);
+        }
+    }
+    return status;
+}
+
+static int import_insert(struct sqlite_ledger *ledger, const struct coupon_import *import,
+                         struct complaint *complaint) {
+    sqlite3_stmt *statement = ledger->statements[SQL_IMPORT_INSERT];
+    sqlite_bind_integer(statement, 1, (int64_t)import->coupon_id);
+    sqlite_bind_integer(statement, 2, import->first_rank);
+    sqlite_bind_integer(statement, 3, import->last_rank);
+    sqlite_bind_integer(statement, 4, import->imported_us);
+    int result = sqlite_run(statement);
+    return result == SQLITE_OK ? STATUS_OK
+                               : sqlite_fail(ledger, result, "add an import to", complaint);
+}
+
+static int import_write(struct sqlite_ledger *ledger, const struct coupon_import *import,
+                        const struct slice *users, struct issue_row rows[IMPORT_ROWS],
+                        struct complaint *complaint) {
+    struct issued_count issued = {import->coupon_id, import->last_rank};
+    char request[64];
+    sqlite3_snprintf(sizeof(request), request, "{\"firstRank\":%u,\"lastRank\":%u}",
+                     import->first_rank, import->last_rank);
+    struct audit audit = {.admin = slice_of("import"), .request = slice_of(request)};
+    int status = import_rows_insert(ledger, import, users, rows, complaint);
+    if (status == STATUS_OK) {
+        status = counts_update(ledger, &issued, 1, complaint);
+    }
+    if (status == STATUS_OK) {
+        status = import_insert(ledger, import, complaint);
+    }
+    if (status == STATUS_OK) {
+        status = audit_insert(ledger, &audit, import->coupon_id, "issues-imported",
+                              import->imported_us, complaint);
+    }
+    return status;
+}
+
+int sqlite_import(struct ledger *base, const struct coupon_import *import,
+                  const struct slice *users, struct complaint *complaint) {
+    struct sqlite_ledger *ledger = sqlite_of(base);
+    struct issue_row *rows = calloc(IMPORT_ROWS, sizeof(*rows));
+    if (!rows) {
+        return complain(complaint, STATUS_NO_MEMORY, "not enough memory for an import");
+    }
+    int status = sqlite_begin(ledger, complaint);
+    if (status == STATUS_OK) {
+        status = import_write(ledger, import, users, rows, complaint);
+        status =
+            status < 0 ? sqlite_abort(ledger, status, complaint) : sqlite_commit(ledger, complaint);
+    }
+    free(rows);
+    return status;
+}
+
 /* ---- coupons ---- */
 
 /* Parameters 1 to 10 of a creation and of a change. */
@@ -194,7 +299,8 @@ static int coupon_insert(struct sqlite_ledger *ledger, const struct coupon_recor
 }
 
 int sqlite_coupon_create(struct ledger *base, struct coupon_record *coupon,
-                         const struct creation_key *key, struct complaint *complaint) {
+                         const struct creation_key *key, const struct audit *audit,
+                         struct complaint *complaint) {
     struct sqlite_ledger *ledger = sqlite_of(base);
     if (coupon->id > JSON_INTEGER_MAX) {
         return complain(complaint, STATUS_INVALID, "a coupon id is at most 2^53-1");
@@ -215,6 +321,9 @@ int sqlite_coupon_create(struct ledger *base, struct coupon_record *coupon,
     }
     if (status == STATUS_OK && key && key->key.size > 0) {
         status = creation_insert(ledger, key, id, coupon->created_us, complaint);
+    }
+    if (status == STATUS_OK) {
+        status = audit_insert(ledger, audit, id, "coupon-created", coupon->created_us, complaint);
     }
     status =
         status < 0 ? sqlite_abort(ledger, status, complaint) : sqlite_commit(ledger, complaint);
@@ -259,7 +368,7 @@ static int coupon_update(struct sqlite_ledger *ledger, const struct coupon_recor
 }
 
 int sqlite_coupon_change(struct ledger *base, const struct coupon_record *coupon,
-                         struct complaint *complaint) {
+                         const struct audit *audit, struct complaint *complaint) {
     struct sqlite_ledger *ledger = sqlite_of(base);
     int status = sqlite_begin(ledger, complaint);
     if (status < 0) {
@@ -269,25 +378,14 @@ int sqlite_coupon_change(struct ledger *base, const struct coupon_record *coupon
     if (status == STATUS_OK) {
         status = revision_insert(ledger, coupon->id, complaint);
     }
+    if (status == STATUS_OK) {
+        const char *action = coupon->archived_us ? "coupon-archived" : "coupon-changed";
+        status = audit_insert(ledger, audit, coupon->id, action, coupon->updated_us, complaint);
+    }
     return status < 0 ? sqlite_abort(ledger, status, complaint) : sqlite_commit(ledger, complaint);
 }
 
 /* ---- housekeeping ---- */
-
-int sqlite_probe(struct ledger *base, struct complaint *complaint) {
-    struct sqlite_ledger *ledger = sqlite_of(base);
-    int status = sqlite_begin(ledger, complaint);
-    if (status < 0) {
-        return status;
-    }
-    int result = sqlite_run(ledger->statements[SQL_PROBE_UPDATE]);
-    if (result != SQLITE_OK) {
-        status = sqlite_fail(ledger, result, "write to", complaint);
-    } else if (sqlite3_changes(ledger->db) != 1) {
-        status = complain(complaint, STATUS_DAMAGED, "the ledger's probe row is gone");
-    }
-    return status < 0 ? sqlite_abort(ledger, status, complaint) : sqlite_commit(ledger, complaint);
-}
 
 /* A failed fsync may have dropped pages of commits that were told, and the kernel reports it
  * once: ambiguous. After any other failure the WAL still holds everything, and the next
@@ -303,6 +401,52 @@ static int checkpoint_failed(struct sqlite_ledger *ledger, int result,
 
 /* PASSIVE is complete here, as nobody else reads; the next write then starts the WAL over
  * from its first frame. TRUNCATE would give its blocks back only to ask for them again. */
+static int checkpoint(struct sqlite_ledger *ledger, struct complaint *complaint) {
+    int mode = ledger->wal_frames > WAL_FRAMES_KEPT ? SQLITE_CHECKPOINT_TRUNCATE
+                                                    : SQLITE_CHECKPOINT_PASSIVE;
+    int frames = -1;
+    int folded = -1;
+    int result = sqlite3_wal_checkpoint_v2(ledger->db, "main", mode, &frames, &folded);
+    if (result != SQLITE_OK) {
+        return checkpoint_failed(ledger, result, complaint);
+    }
+    assert(frames == folded); /* one connection, and no read of it is under way */
+    ledger->wal_frames = 0;
+    ledger->wal_frames_retry = 0;
+    return STATUS_OK;
+}
+
+/* STATUS_BUSY: a backup holds the file. */
+static int fold_some(struct sqlite_ledger *ledger, bool overrule, struct complaint *complaint) {
+    int status = sqlite_fold_begin(ledger, overrule, complaint);
+    if (status == STATUS_OK) {
+        status = checkpoint(ledger, complaint);
+        sqlite_fold_end(ledger);
+    } else if (status != STATUS_BUSY) {
+        ledger->wal_frames_retry = ledger->wal_frames + WAL_FRAMES_IDLE;
+    }
+    return status;
+}
+
+int sqlite_probe(struct ledger *base, struct complaint *complaint) {
+    struct sqlite_ledger *ledger = sqlite_of(base);
+    if (ledger->held && !ledger->broken) {
+        /* What a backup keeps in the WAL is room that may be missing now. */
+        (void)fold_some(ledger, true, complaint);
+    }
+    int status = sqlite_begin(ledger, complaint);
+    if (status < 0) {
+        return status;
+    }
+    int result = sqlite_run(ledger->statements[SQL_PROBE_UPDATE]);
+    if (result != SQLITE_OK) {
+        status = sqlite_fail(ledger, result, "write to", complaint);
+    } else if (sqlite3_changes(ledger->db) != 1) {
+        status = complain(complaint, STATUS_DAMAGED, "the ledger's probe row is gone");
+    }
+    return status < 0 ? sqlite_abort(ledger, status, complaint) : sqlite_commit(ledger, complaint);
+}
+
 int sqlite_tend(struct ledger *base, bool idle, struct complaint *complaint) {
     struct sqlite_ledger *ledger = sqlite_of(base);
     if (ledger->broken) {
@@ -314,15 +458,7 @@ int sqlite_tend(struct ledger *base, bool idle, struct complaint *complaint) {
     if (ledger->existing_only || ledger->wal_frames < due) {
         return STATUS_OK;
     }
-    int frames = -1;
-    int folded = -1;
-    int result =
-        sqlite3_wal_checkpoint_v2(ledger->db, "main", SQLITE_CHECKPOINT_PASSIVE, &frames, &folded);
-    if (result != SQLITE_OK) {
-        return checkpoint_failed(ledger, result, complaint);
-    }
-    assert(frames == folded); /* one connection, and no read of it is under way */
-    ledger->wal_frames = 0;
-    ledger->wal_frames_retry = 0;
-    return STATUS_OK;
+    bool overrule = (int64_t)ledger->wal_frames * WAL_FRAME_SIZE >= ledger->held_size_max;
+    int status = fold_some(ledger, overrule, complaint);
+    return status == STATUS_BUSY ? STATUS_OK : status;
 }

@@ -3,6 +3,7 @@ COUPON_BINARY (default build/coupon); COUPON_TEST_SCALE makes loads larger or sm
 
 import os
 import random
+import subprocess
 
 import pytest
 
@@ -10,6 +11,7 @@ from support.server import BINARY, Server
 
 SCALE = float(os.environ.get("COUPON_TEST_SCALE", "1"))
 SEED = int(os.environ.get("COUPON_TEST_SEED") or random.SystemRandom().randrange(2**32))
+SMALL_DISK_SIZE = 24 << 20  # more than a -wal may have before it is folded
 
 
 def pytest_report_header(config):
@@ -103,3 +105,21 @@ def shared_server(tmp_path_factory):
 def shared_admin(shared_server):
     with shared_server.admin() as client:
         yield client
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A small file system of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    size = "size=%d" % SMALL_DISK_SIZE
+    command = ["mount", "-t", "tmpfs", "-o", size, "coupon-test", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        pytest.skip("NOT TESTED: a full disk; there is no mount (%s)" % error)
+    if done.returncode != 0:
+        pytest.skip("NOT TESTED: a full disk; mounting a tmpfs needs root (%s)"
+                    % done.stderr.strip())
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)

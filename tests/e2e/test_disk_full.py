@@ -4,7 +4,6 @@ they were not told, and when there is room again the server goes on by itself.""
 import errno
 import itertools
 import os
-import subprocess
 import time
 
 import pytest
@@ -15,27 +14,9 @@ from support.server import verify
 
 pytestmark = pytest.mark.slow
 
-SIZE = 24 << 20  # more than a -wal may have before it is folded
 DEADLINE_S = 60
 ROUNDS = 3
 AGAIN = 20  # refused users of a round who come again when there is room
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A small file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=%d" % SIZE, "coupon-test", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        pytest.skip("NOT TESTED: a full disk; there is no mount (%s)" % error)
-    if done.returncode != 0:
-        pytest.skip("NOT TESTED: a full disk; mounting a tmpfs needs root (%s)"
-                    % done.stderr.strip())
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def fill(folder, leave=0):

@@ -84,6 +84,27 @@ static void a_file_holds_so_many_tokens(void **state) {
     buffer_done(&file);
 }
 
+static void the_first_token_of_a_file_is_for_who_calls(void **state) {
+    (void)state;
+    static const struct {
+        const char *file;
+        const char *token; /* "": refused */
+    } files[] = {
+        {T1, T1},      {"# note\n\n  ann\t" T1 "\r\nbob " T2 "\n", T1},
+        {"", ""},      {"# note", ""},
+        {"short", ""}, {"ann " T1 " more\nbob " T2, ""},
+    };
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        struct complaint complaint = {0};
+        struct secret tokens = {slice_of(files[i].file), "FILE"};
+        struct slice token = {NULL, 0};
+        int status = api_token_first(&tokens, &token, &complaint);
+        assert_int_equal(status, files[i].token[0] ? STATUS_OK : STATUS_INVALID);
+        assert_true(slice_is(token, files[i].token));
+        assert_true(status == STATUS_OK || strstr(complaint.text, "FILE"));
+    }
+}
+
 /* ---- calls ---- */
 
 /* The world with other credentials in force than it began with. */
@@ -286,6 +307,7 @@ int main(void) {
         cmocka_unit_test(a_file_of_tokens_has_names_comments_and_empty_lines),
         cmocka_unit_test(a_bad_file_of_tokens_is_refused_as_a_whole),
         cmocka_unit_test(a_file_holds_so_many_tokens),
+        cmocka_unit_test(the_first_token_of_a_file_is_for_who_calls),
         WITH_WORLD(a_token_names_the_user_who_claims),
         WITH_WORLD(a_claim_without_a_right_credential_is_unauthorized),
         WITH_WORLD(a_gateway_and_an_admin_name_any_user),

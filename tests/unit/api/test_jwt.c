@@ -29,6 +29,16 @@ static void write_pem(EVP_PKEY *key, struct keys *ret_keys) {
     EVP_PKEY_free(key);
 }
 
+static struct jwt_key *read_keys[3]; /* by algorithm */
+
+static int read_key(enum jwt_algorithm algorithm, const char *text, struct jwt_key **ret_key) {
+    struct secret secret = {slice_of(text), "the-key"};
+    struct complaint complaint = {0};
+    int status = jwt_key_read(algorithm, &secret, ret_key, &complaint);
+    assert_int_equal(strstr(complaint.text, "the-key") != NULL, status != STATUS_OK);
+    return status;
+}
+
 static int make_keys(void **state) {
     (void)state;
     assert_true(sodium_init() >= 0);
@@ -36,6 +46,18 @@ static int make_keys(void **state) {
     write_pem(EVP_RSA_gen(1024), &weak_rsa);
     write_pem(EVP_EC_gen("P-256"), &p256);
     write_pem(EVP_EC_gen("P-384"), &p384);
+    assert_int_equal(read_key(JWT_HS256, SECRET, &read_keys[JWT_HS256]), STATUS_OK);
+    assert_int_equal(read_key(JWT_RS256, rsa.public_pem, &read_keys[JWT_RS256]), STATUS_OK);
+    assert_int_equal(read_key(JWT_ES256, p256.public_pem, &read_keys[JWT_ES256]), STATUS_OK);
+    return 0;
+}
+
+static int free_keys(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(read_keys); i++) {
+        jwt_key_free(read_keys[i]);
+    }
+    jwt_key_free(NULL);
     return 0;
 }
 
@@ -50,12 +72,6 @@ static const char *signing_key(enum jwt_algorithm algorithm) {
     return algorithm == JWT_HS256   ? SECRET
            : algorithm == JWT_RS256 ? rsa.private_pem
                                     : p256.private_pem;
-}
-
-static const char *checking_key(enum jwt_algorithm algorithm) {
-    return algorithm == JWT_HS256   ? SECRET
-           : algorithm == JWT_RS256 ? rsa.public_pem
-                                    : p256.public_pem;
 }
 
 /* Claims in JSON, signed. The caller's to free. */
@@ -100,7 +116,7 @@ static char *sign_by_hand(const char *header, const char *claims, const char *ke
 static struct jwt_terms terms_of(enum jwt_algorithm algorithm) {
     return (struct jwt_terms){
         .algorithm = algorithm,
-        .key = slice_of(checking_key(algorithm)),
+        .key = read_keys[algorithm],
         .issuer = "https://login.test",
         .audience = "coupon",
     };
@@ -236,7 +252,9 @@ static void a_token_of_another_algorithm_is_refused(void **state) {
     (void)state;
     for (int wanted = JWT_HS256; wanted <= JWT_ES256; wanted++) {
         struct jwt_terms terms = terms_of((enum jwt_algorithm)wanted);
-        const char *key = checking_key(terms.algorithm);
+        const char *key = wanted == JWT_HS256   ? SECRET
+                          : wanted == JWT_RS256 ? rsa.public_pem
+                                                : p256.public_pem;
         for (int other = JWT_HS256; other <= JWT_ES256; other++) {
             if (other != wanted) {
                 char *token = sign((enum jwt_algorithm)other, "{" GOOD "}");
@@ -347,10 +365,10 @@ static void a_token_has_a_size(void **state) {
 /* ---- keys ---- */
 
 static int check_key(enum jwt_algorithm algorithm, const char *text) {
-    struct secret key = {slice_of(text), "the-key"};
-    struct complaint complaint = {0};
-    int status = jwt_key_check(algorithm, &key, &complaint);
-    assert_int_equal(strstr(complaint.text, "the-key") != NULL, status != STATUS_OK);
+    struct jwt_key *key = NULL;
+    int status = read_key(algorithm, text, &key);
+    assert_int_equal(key != NULL, status == STATUS_OK);
+    jwt_key_free(key);
     return status;
 }
 
@@ -388,5 +406,5 @@ int main(void) {
         cmocka_unit_test(a_token_has_a_size),
         cmocka_unit_test(a_key_must_be_one_of_its_algorithm),
     };
-    return cmocka_run_group_tests(tests, make_keys, NULL);
+    return cmocka_run_group_tests(tests, make_keys, free_keys);
 }

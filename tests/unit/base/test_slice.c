@@ -47,6 +47,16 @@ static void names_are_compared_without_case_in_ascii_only(void **state) {
     }
 }
 
+static void visible_are_the_characters_from_0x21_to_0x7e(void **state) {
+    (void)state;
+    assert_true(slice_is_visible((struct slice){NULL, 0}));
+    for (int byte = 0; byte < 256; byte++) {
+        char text[] = {'a', (char)byte, 'z'};
+        assert_int_equal(slice_is_visible((struct slice){text, sizeof(text)}),
+                         byte >= 0x21 && byte <= 0x7e);
+    }
+}
+
 static void a_decimal_is_read_up_to_its_maximum(void **state) {
     (void)state;
     static const struct {
@@ -133,6 +143,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_are_equal_by_bytes_and_size),
         cmocka_unit_test(names_are_compared_without_case_in_ascii_only),
+        cmocka_unit_test(visible_are_the_characters_from_0x21_to_0x7e),
         cmocka_unit_test(a_decimal_is_read_up_to_its_maximum),
         cmocka_unit_test(what_is_no_plain_decimal_is_refused_and_writes_nothing),
         cmocka_unit_test(random_numbers_are_taken_exactly_when_they_fit),

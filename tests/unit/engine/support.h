@@ -77,4 +77,10 @@ static inline uint32_t held(const struct engine *engine, uint64_t coupon_id, str
     return rank;
 }
 
+/* All that can wait. */
+static inline void tend(struct engine *engine, bool quiet) {
+    while (engine_tend(engine, quiet)) {
+    }
+}
+
 #endif

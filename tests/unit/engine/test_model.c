@@ -186,6 +186,8 @@ static void step(struct model *model) {
     uint64_t id = 1 + below(model, COUPONS);
     size_t drawn = below(model, 1000);
     model->now_us += (int64_t)below(model, 3);
+    if (drawn % 50 == 0)
+        engine_tend(model->engine, below(model, 2) > 0);
     if (drawn < 5)
         step_remove(model, id);
     else if (drawn < 60)
@@ -217,6 +219,7 @@ static void run(bool crafted) {
     check_everything(model);
     for (uint64_t id = 1; id <= COUPONS; id++)
         engine_abort(model->engine), engine_coupon_remove(model->engine, id);
+    tend(model->engine, false);
     assert_int_equal(engine_figures(model->engine).memory_bytes, 0);
     engine_free(model->engine);
     free(model);

@@ -102,8 +102,10 @@ static int test_append(struct ledger *ledger, const struct issue_row *issues, si
 }
 
 static int test_coupon_create(struct ledger *ledger, struct coupon_record *coupon,
-                              const struct creation_key *key, struct complaint *complaint) {
-    DELEGATE(OPERATION_CREATE, complaint, ledger_coupon_create(test->real, coupon, key, complaint));
+                              const struct creation_key *key, const struct audit *audit,
+                              struct complaint *complaint) {
+    DELEGATE(OPERATION_CREATE, complaint,
+             ledger_coupon_create(test->real, coupon, key, audit, complaint));
 }
 
 static int test_creation_read(struct ledger *ledger, const struct creation_key *key,
@@ -112,8 +114,9 @@ static int test_creation_read(struct ledger *ledger, const struct creation_key *
 }
 
 static int test_coupon_change(struct ledger *ledger, const struct coupon_record *coupon,
-                              struct complaint *complaint) {
-    DELEGATE(OPERATION_CHANGE, complaint, ledger_coupon_change(test->real, coupon, complaint));
+                              const struct audit *audit, struct complaint *complaint) {
+    DELEGATE(OPERATION_CHANGE, complaint,
+             ledger_coupon_change(test->real, coupon, audit, complaint));
 }
 
 static int test_coupon_read(struct ledger *ledger, uint64_t coupon_id,

@@ -167,7 +167,7 @@ struct coupon_record coupon_example(int64_t total_quantity) {
 
 uint64_t add_coupon(struct ledger *ledger, int64_t total_quantity) {
     struct coupon_record coupon = coupon_example(total_quantity);
-    int status = ledger_coupon_create(ledger, &coupon, NULL, &complaint);
+    int status = ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint);
     if (status != STATUS_OK) {
         fail_msg("create: %s: %s", status_name(status), complaint.text);
     }

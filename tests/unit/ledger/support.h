@@ -82,7 +82,7 @@ void faults_clear(void);
 
 #define BEFORE       5 /* issues of coupon 1 when the fault comes */
 #define BATCH        300
-#define CHANGE_COUNT 4
+#define CHANGE_COUNT 5
 
 typedef int (*change)(struct ledger *ledger);
 extern const change changes[CHANGE_COUNT];

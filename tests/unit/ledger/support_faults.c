@@ -1,6 +1,7 @@
 #include "support.h"
 
 #include <sqlite3.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* ---- faults: a VFS around the default one ---- */
@@ -145,10 +146,24 @@ static int text_revision(void *context, const struct coupon_revision *revision) 
     buffer_format(context, "r%u@%u\n", revision->version, revision->first_rank);
     return STATUS_OK;
 }
+static int text_import(void *context, const struct coupon_import *import) {
+    buffer_format(context, "i%u-%u\n", import->first_rank, import->last_rank);
+    return STATUS_OK;
+}
 static int text_issue(void *context, const struct issue_row *issue) {
     buffer_format(context, "%u %.*s\n", issue->reference.rank, (int)issue->user_id.size,
                   issue->user_id.bytes);
     return STATUS_OK;
+}
+
+static void text_audits(struct buffer *text, struct ledger *ledger) {
+    struct audit_record audits[4];
+    size_t count = 0;
+    assert_int_equal(ledger_audits_read(ledger, 0, COUNT_OF(audits), audits, &count), STATUS_OK);
+    for (size_t i = 0; i < count; i++) {
+        buffer_format(text, "audit %llu %s %s %llu\n", (unsigned long long)audits[i].id,
+                      audits[i].admin, audits[i].action, (unsigned long long)audits[i].coupon_id);
+    }
 }
 
 static struct buffer record_of(struct ledger *ledger) {
@@ -158,11 +173,13 @@ static struct buffer record_of(struct ledger *ledger) {
                                      .archived_too = true,
                                      .coupon = text_coupon,
                                      .revision = text_revision,
+                                     .import = text_import,
                                      .issue = text_issue};
     int status = ledger_visit(ledger, &visitor, &complaint);
     if (status != STATUS_OK) {
         fail_msg("visit: %s: %s", status_name(status), complaint.text);
     }
+    text_audits(&text, ledger);
     assert_false(text.failed);
     return text;
 }
@@ -196,19 +213,43 @@ int change_append(struct ledger *ledger) {
 static int change_create(struct ledger *ledger) {
     struct coupon_record coupon = coupon_example(7);
     struct creation_key key = {.key = slice_of("key")};
-    return ledger_coupon_create(ledger, &coupon, &key, &complaint);
+    struct audit audit = {.admin = slice_of("shop")};
+    return ledger_coupon_create(ledger, &coupon, &key, &audit, &complaint);
 }
 static int change_coupon(struct ledger *ledger) {
     struct coupon_record coupon = coupon_example(500);
     coupon.id = 1;
     coupon.version = 2;
-    return ledger_coupon_change(ledger, &coupon, &complaint);
+    struct audit audit = {.admin = slice_of("shop"), .request = slice_of("{}")};
+    return ledger_coupon_change(ledger, &coupon, &audit, &complaint);
 }
 static int change_probe(struct ledger *ledger) {
     return ledger_probe(ledger, &complaint);
 }
 
-const change changes[CHANGE_COUNT] = {change_append, change_create, change_coupon, change_probe};
+/* Behind what is issued, so that it can follow another change. */
+static int change_import(struct ledger *ledger) {
+    enum { USERS = 60 };
+    struct slice users[USERS];
+    char texts[USERS][16];
+    struct coupon_record coupon = {.issued_quantity = 0};
+    int status = ledger_coupon_read(ledger, 1, &coupon);
+    if (status < 0) {
+        return status; /* a ledger that stopped */
+    }
+    for (int i = 0; i < USERS; i++) {
+        snprintf(texts[i], sizeof(texts[i]), "i%d", i);
+        users[i] = slice_of(texts[i]);
+    }
+    struct coupon_import import = {.coupon_id = 1,
+                                   .first_rank = coupon.issued_quantity + 1,
+                                   .last_rank = coupon.issued_quantity + USERS,
+                                   .imported_us = NOW_US + 1000};
+    return ledger_import(ledger, &import, users, &complaint);
+}
+
+const change changes[CHANGE_COUNT] = {change_append, change_create, change_coupon, change_probe,
+                                      change_import};
 
 /* An open ledger with BEFORE issues. `fresh_wal`: the next write begins a WAL, header and
  * all; else it goes on in one. */
@@ -244,6 +285,8 @@ void assert_stopped(struct ledger *ledger) {
     assert_int_equal(ledger_coupons_read(ledger, 0, 1, &coupon, &count), STATUS_AMBIGUOUS);
     assert_int_equal(ledger_issue_read(ledger, reference, &issue), STATUS_AMBIGUOUS);
     assert_int_equal(ledger_issues_read(ledger, reference, 1, &issue, &count), STATUS_AMBIGUOUS);
+    struct audit_record audit;
+    assert_int_equal(ledger_audits_read(ledger, 0, 1, &audit, &count), STATUS_AMBIGUOUS);
 }
 
 /* Nothing of the change is there, now or after a kill, and the ledger works. */

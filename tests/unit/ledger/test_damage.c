@@ -62,7 +62,7 @@ static void a_flipped_header_is_refused(void **state) {
     static const struct {
         off_t at;
         unsigned char bits;
-    } flips[] = {{0, 0x20}, {14, 1}, {60, 0x80}, {63, 1}, {68, 1}, {71, 0x10}};
+    } flips[] = {{0, 0x20}, {14, 1}, {60, 0x80}, {63, 2}, {68, 1}, {71, 0x10}};
     for (size_t i = 0; i < COUNT_OF(flips); i++) {
         int fd = open(path_of(folder, "coupon.db"), O_RDWR);
         unsigned char byte;
@@ -91,7 +91,7 @@ static void a_truncated_file_is_refused(void **state) {
 static void a_newer_schema_is_refused(void **state) {
     const char *folder = *state;
     make_ledger(folder, 10);
-    sql_run(folder, "PRAGMA user_version = 2");
+    sql_run(folder, "PRAGMA user_version = 99");
     assert_refused(folder, STATUS_NEWER, "newer coupon");
 }
 
@@ -102,7 +102,7 @@ static void a_newer_schema_that_is_only_in_the_wal_is_refused(void **state) {
     assert_int_equal(sqlite3_open(path_of(folder, "coupon.db"), &db), SQLITE_OK);
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     assert_int_equal(sqlite3_exec(db,
-                                  "PRAGMA locking_mode = EXCLUSIVE; PRAGMA user_version = 2;"
+                                  "PRAGMA locking_mode = EXCLUSIVE; PRAGMA user_version = 99;"
                                   "CREATE TABLE coupon_uses (id)",
                                   NULL, NULL, NULL),
                      SQLITE_OK);

@@ -67,7 +67,7 @@ static void a_full_disk_is_ambiguous_where_commits_are_padded(void **state) {
     faults.no_powersafe_overwrite = true;
     int hits = fail_every(change_append, FAULT_WRITE, SQLITE_FULL, false, false, STATUS_AMBIGUOUS);
     faults_clear();
-    assert_true(hits > 2);
+    assert_true(hits >= 1);
 }
 
 static void a_full_disk_before_commit_is_a_known_failure(void **state) {
@@ -109,7 +109,7 @@ static void every_change_syncs_the_wal_before_it_returns(void **state) {
         faults.wal_syncs = faults.wal_writes = 0;
         assert_int_equal(changes[i](ledger), STATUS_OK);
         assert_int_equal(faults.wal_syncs, 1);
-        assert_true(faults.wal_writes >= 2);
+        assert_int_equal(faults.wal_writes, 1); /* all frames in one (sqlite_vfs.c) */
     }
     faults.wal_syncs = faults.wal_writes = 0;
     assert_int_equal(ledger_append(ledger, NULL, 0, NULL, 0, &complaint), STATUS_OK);

@@ -35,6 +35,7 @@ static void a_missing_folder_is_made_for_its_owner_only(void **state) {
     assert_int_equal(found.st_mode & 0777, 0600);
     unlink(path_of(inner, "coupon.db"));
     unlink(path_of(inner, "coupon.lock"));
+    unlink(path_of(inner, "coupon.hold"));
     rmdir(inner);
 }
 
@@ -45,14 +46,15 @@ static void a_folder_that_cannot_be_made_is_told(void **state) {
     assert_says(inner);
 }
 
-static void closing_leaves_one_file_and_the_lock(void **state) {
+static void closing_leaves_one_file_and_the_locks(void **state) {
     const char *folder = *state;
     make_ledger(folder, 100);
     struct dirent **names;
     int count = scandir(folder, &names, NULL, alphasort);
-    assert_int_equal(count, 4); /* with . and .. */
+    assert_int_equal(count, 5); /* with . and .. */
     assert_string_equal(names[2]->d_name, "coupon.db");
-    assert_string_equal(names[3]->d_name, "coupon.lock");
+    assert_string_equal(names[3]->d_name, "coupon.hold");
+    assert_string_equal(names[4]->d_name, "coupon.lock");
     while (count > 0) {
         free(names[--count]);
     }
@@ -112,6 +114,7 @@ static void odd_characters_in_a_path_do_no_harm(void **state) {
     close_ledger(ledger);
     unlink(path_of(inner, "coupon.db"));
     unlink(path_of(inner, "coupon.lock"));
+    unlink(path_of(inner, "coupon.hold"));
     rmdir(inner);
 }
 
@@ -325,6 +328,27 @@ static uint32_t version_of(sqlite3 *db) {
     return version;
 }
 
+/* What a file of version 1 was: without what came later. */
+static void a_file_of_version_1_is_brought_up_to_date(void **state) {
+    const char *folder = *state;
+    struct ledger *ledger = open_ledger(folder, NULL);
+    add_coupon(ledger, 10);
+    assert_int_equal(append_ranks(ledger, 1, 1, 3), STATUS_OK);
+    close_ledger(ledger);
+    sql_run(folder, "DROP TABLE audits");
+    sql_run(folder, "DROP TABLE coupon_imports");
+    sql_run(folder, "PRAGMA user_version = 1");
+    assert_int_equal(open_status(folder, true), STATUS_CONFLICT);
+    ledger = open_ledger(folder, NULL);
+    struct issue_record issue;
+    struct audit_record audit;
+    size_t count = 9;
+    assert_int_equal(ledger_issue_read(ledger, (struct issue_reference){1, 3}, &issue), STATUS_OK);
+    assert_int_equal(ledger_audits_read(ledger, 0, 1, &audit, &count), STATUS_OK);
+    assert_int_equal(count, 0);
+    close_ledger(ledger);
+}
+
 static void migrations_run_once_each_and_whole(void **state) {
     (void)state;
     static const char *const first[] = {"CREATE TABLE a (x)", "INSERT INTO a VALUES (1)", NULL};
@@ -357,7 +381,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         with_folder(a_missing_folder_is_made_for_its_owner_only),
         with_folder(a_folder_that_cannot_be_made_is_told),
-        with_folder(closing_leaves_one_file_and_the_lock),
+        with_folder(closing_leaves_one_file_and_the_locks),
         with_folder(an_open_ledger_has_no_shared_memory_file),
         with_folder(opening_again_finds_everything),
         with_folder(what_a_crash_left_in_the_wal_is_in_the_main_file_before_open_returns),
@@ -372,6 +396,7 @@ int main(void) {
         with_folder(existing_only_reads_a_left_wal_and_leaves_it),
         with_folder(existing_only_reads_an_empty_wal_and_leaves_it),
         cmocka_unit_test(what_was_told_before_a_kill_is_there_after_it),
+        with_folder(a_file_of_version_1_is_brought_up_to_date),
         cmocka_unit_test(migrations_run_once_each_and_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,7 @@ static void a_coupon_is_read_back_as_it_was_written(void **state) {
     coupon.version = 9;
     coupon.issued_quantity = 9;
     coupon.archived_us = 9;
-    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint), STATUS_OK);
     assert_int_equal(coupon.id, 1);
     struct coupon_record read;
     assert_int_equal(ledger_coupon_read(ledger, 1, &read), STATUS_OK);
@@ -78,7 +78,7 @@ static void the_longest_texts_and_no_texts_fit(void **state) {
         coupon.title[i] = (char)0xa9;
     }
     memset(coupon.metadata, 'x', COUPON_METADATA_MAX);
-    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint), STATUS_OK);
     struct coupon_record read;
     assert_int_equal(ledger_coupon_read(ledger, coupon.id, &read), STATUS_OK);
     assert_string_equal(read.title, coupon.title);
@@ -86,7 +86,7 @@ static void the_longest_texts_and_no_texts_fit(void **state) {
     assert_int_equal(read.total_quantity, COUPON_UNLIMITED);
     coupon.title[0] = coupon.metadata[0] = '\0';
     coupon.id = 0;
-    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint), STATUS_OK);
     assert_int_equal(ledger_coupon_read(ledger, coupon.id, &read), STATUS_OK);
     assert_string_equal(read.title, "");
     assert_string_equal(read.metadata, "");
@@ -96,13 +96,13 @@ static void ids_go_on_above_the_highest_archived_ones_included(void **state) {
     struct ledger *ledger = ledger_of(state);
     struct coupon_record coupon = coupon_example(1);
     coupon.id = 41;
-    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint), STATUS_OK);
     coupon.version = 2;
     coupon.archived_us = NOW_US + 1;
-    assert_int_equal(ledger_coupon_change(ledger, &coupon, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_change(ledger, &coupon, NULL, &complaint), STATUS_OK);
     assert_int_equal(add_coupon(ledger, 1), 42);
     coupon.id = 7;
-    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint), STATUS_OK);
     assert_int_equal(add_coupon(ledger, 1), 43);
 }
 
@@ -111,20 +111,20 @@ static void an_id_that_was_used_is_refused(void **state) {
     add_coupon(ledger, 1);
     struct coupon_record coupon = coupon_example(1);
     coupon.id = 1;
-    assert_complains(STATUS_EXISTS, ledger_coupon_create(ledger, &coupon, NULL, &complaint));
+    assert_complains(STATUS_EXISTS, ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint));
     coupon.id = 2;
-    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint), STATUS_OK);
 }
 
 static void ids_end_at_the_largest_exact_json_integer(void **state) {
     struct ledger *ledger = ledger_of(state);
     struct coupon_record coupon = coupon_example(1);
     coupon.id = (uint64_t)JSON_INTEGER_MAX + 1;
-    assert_complains(STATUS_INVALID, ledger_coupon_create(ledger, &coupon, NULL, &complaint));
+    assert_complains(STATUS_INVALID, ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint));
     coupon.id = (uint64_t)JSON_INTEGER_MAX;
-    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint), STATUS_OK);
     coupon.id = 0;
-    assert_complains(STATUS_FULL, ledger_coupon_create(ledger, &coupon, NULL, &complaint));
+    assert_complains(STATUS_FULL, ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint));
     assert_int_equal(coupon.id, 0);
     struct coupon_record read;
     assert_int_equal(ledger_coupon_read(ledger, (uint64_t)JSON_INTEGER_MAX, &read), STATUS_OK);
@@ -145,7 +145,8 @@ static void impossible_coupons_are_refused(void **state) {
     bad[4].issue_end_us = TIME_US_MAX + 1;
     bad[5].total_quantity = COUPON_QUANTITY_MAX + 1;
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        assert_complains(STATUS_INVALID, ledger_coupon_create(ledger, &bad[i], NULL, &complaint));
+        assert_complains(STATUS_INVALID,
+                         ledger_coupon_create(ledger, &bad[i], NULL, NULL, &complaint));
     }
     struct coupon_record rooms[2];
     size_t count = 9;
@@ -165,7 +166,7 @@ static void a_change_is_written_with_its_revision(void **state) {
     coupon.issued_quantity = 77; /* not written */
     coupon.created_us = 0;       /* not written */
     coupon.updated_us = NOW_US + 50;
-    assert_int_equal(ledger_coupon_change(ledger, &coupon, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_change(ledger, &coupon, NULL, &complaint), STATUS_OK);
     struct coupon_record read;
     assert_int_equal(ledger_coupon_read(ledger, id, &read), STATUS_OK);
     assert_int_equal(read.version, 2);
@@ -178,14 +179,14 @@ static void a_change_is_written_with_its_revision(void **state) {
 static void a_change_of_another_version_is_a_conflict(void **state) {
     struct ledger *ledger = ledger_of(state);
     struct coupon_record coupon = coupon_example(10);
-    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_create(ledger, &coupon, NULL, NULL, &complaint), STATUS_OK);
     coupon.version = 3;
-    assert_complains(STATUS_CONFLICT, ledger_coupon_change(ledger, &coupon, &complaint));
+    assert_complains(STATUS_CONFLICT, ledger_coupon_change(ledger, &coupon, NULL, &complaint));
     coupon.version = 2;
     coupon.id = 9;
-    assert_complains(STATUS_NOT_FOUND, ledger_coupon_change(ledger, &coupon, &complaint));
+    assert_complains(STATUS_NOT_FOUND, ledger_coupon_change(ledger, &coupon, NULL, &complaint));
     coupon.id = 1;
-    assert_int_equal(ledger_coupon_change(ledger, &coupon, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_change(ledger, &coupon, NULL, &complaint), STATUS_OK);
 }
 
 static void a_quantity_below_what_is_issued_is_refused(void **state) {
@@ -196,7 +197,7 @@ static void a_quantity_below_what_is_issued_is_refused(void **state) {
     assert_int_equal(ledger_coupon_read(ledger, id, &coupon), STATUS_OK);
     coupon.version = 2;
     coupon.total_quantity = 2;
-    assert_complains(STATUS_INVALID, ledger_coupon_change(ledger, &coupon, &complaint));
+    assert_complains(STATUS_INVALID, ledger_coupon_change(ledger, &coupon, NULL, &complaint));
     assert_int_equal(ledger_coupon_read(ledger, id, &coupon), STATUS_OK);
     assert_int_equal(coupon.version, 1);
     assert_int_equal(coupon.total_quantity, 10);
@@ -230,7 +231,7 @@ static void a_creation_key_finds_its_coupon_again(void **state) {
     uint64_t id = 0;
     assert_int_equal(ledger_creation_read(ledger, &key, &id), STATUS_NOT_FOUND);
     struct coupon_record coupon = coupon_example(1);
-    assert_int_equal(ledger_coupon_create(ledger, &coupon, &key, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_create(ledger, &coupon, &key, NULL, &complaint), STATUS_OK);
     assert_int_equal(ledger_creation_read(ledger, &key, &id), STATUS_OK);
     assert_int_equal(id, coupon.id);
     struct creation_key other = {.key = slice_of("Order-1")};
@@ -243,13 +244,14 @@ static void a_creation_key_used_twice_creates_nothing(void **state) {
     struct ledger *ledger = ledger_of(state);
     struct creation_key key = {.key = slice_of("order-1")};
     struct coupon_record coupon = coupon_example(1);
-    assert_int_equal(ledger_coupon_create(ledger, &coupon, &key, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_create(ledger, &coupon, &key, NULL, &complaint), STATUS_OK);
     coupon.id = 0;
-    assert_complains(STATUS_CONFLICT, ledger_coupon_create(ledger, &coupon, &key, &complaint));
+    assert_complains(STATUS_CONFLICT,
+                     ledger_coupon_create(ledger, &coupon, &key, NULL, &complaint));
     struct coupon_record read;
     assert_int_equal(ledger_coupon_read(ledger, 2, &read), STATUS_NOT_FOUND);
     struct creation_key none = {.key = {NULL, 0}};
-    assert_int_equal(ledger_coupon_create(ledger, &coupon, &none, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_create(ledger, &coupon, &none, NULL, &complaint), STATUS_OK);
 }
 
 /* ---- issues ---- */
@@ -317,7 +319,7 @@ static void the_latest_moment_is_of_issues_creations_and_changes(void **state) {
     coupon.version = 2;
     coupon.updated_us = NOW_US + 8;
     coupon.archived_us = NOW_US + 9;
-    assert_int_equal(ledger_coupon_change(ledger, &coupon, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_change(ledger, &coupon, NULL, &complaint), STATUS_OK);
     assert_int_equal(ledger_latest_us(ledger, &latest_us), STATUS_OK);
     assert_int_equal(latest_us, NOW_US + 9);
 }
@@ -380,11 +382,11 @@ static void make_visited(struct ledger *ledger) {
     coupon.version = 2;
     coupon.total_quantity = 20;
     coupon.paused = true;
-    assert_int_equal(ledger_coupon_change(ledger, &coupon, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_change(ledger, &coupon, NULL, &complaint), STATUS_OK);
     assert_int_equal(append_ranks(ledger, first, 3, 1), STATUS_OK);
     coupon.version = 3;
     coupon.archived_us = NOW_US + 5;
-    assert_int_equal(ledger_coupon_change(ledger, &coupon, &complaint), STATUS_OK);
+    assert_int_equal(ledger_coupon_change(ledger, &coupon, NULL, &complaint), STATUS_OK);
 }
 
 static void a_visit_goes_by_coupon_revision_and_rank(void **state) {

@@ -1,0 +1,1 @@
+"""The measuring suite of ./dev bench: helpers here, one module a part in parts/."""
