@@ -7,8 +7,10 @@
 /* Start is refused when the record is further ahead of the clock than this (I5). */
 static const int64_t AHEAD_MAX_US = 60 * US_PER_SECOND;
 
-/* So long nobody asked, then the engine may take its time. */
-static const int64_t QUIET_US = US_PER_SECOND / 1000;
+/* So long nobody asked, then the engine may take its time: longer than any pause within a
+ * crowd. And the breath it takes between its parts, in which a claim gets its turn. */
+static const int64_t QUIET_US = US_PER_SECOND / 20;
+static const int64_t BREATH_US = US_PER_SECOND / 1000;
 
 /* Housekeeping that took less found nothing to do: a checkpoint writes hundreds of pages. */
 static const int64_t CHECKPOINT_US_MIN = 100;
@@ -31,6 +33,7 @@ struct local {
     struct clock clock;
     int64_t next_probe_us; /* monotonic; the writer's */
     bool engine_untidy;    /* it may have more to do when it is quiet; the writer's */
+    bool quiet;            /* nobody has asked since do_quiet; the writer's */
     struct writer_figures figures;
     pthread_t writer;
     int close_status;
@@ -136,11 +139,13 @@ static void do_step(struct local *local, struct job_list *claims, struct job *co
     measured_tend(local);
     engine_tend(local->core->engine, false);
     local->engine_untidy = true;
+    local->quiet = false;
     publish(local);
 }
 
 /* Nobody asked for QUIET_US. */
 static void do_quiet(struct local *local) {
+    local->quiet = true;
     local->engine_untidy = engine_tend(local->core->engine, true);
     publish(local);
 }
@@ -149,7 +154,7 @@ static void do_quiet(struct local *local) {
  * the engine is untidy, until it is quiet. */
 static int64_t wait_us_of(const struct local *local) {
     if (local->engine_untidy) {
-        return QUIET_US;
+        return local->quiet ? BREATH_US : QUIET_US;
     }
     if (local->core->state != ISSUER_UNWRITABLE) {
         return -1;
