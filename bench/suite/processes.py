@@ -1,5 +1,8 @@
-"""Processes of ours: started in a session of their own, so that Ctrl-C reaches only the
-suite, which ends each of them by its id; and what the system tells about their cost."""
+"""Processes of ours: started in a process group of their own, so that Ctrl-C reaches only the
+suite, which ends each of them by its id; and what the system tells about their cost.
+
+Not in a session of their own: Linux shares the cores among sessions first (autogroup), and the
+load generator would get as much as all threads of a server."""
 
 import os
 import socket
@@ -38,7 +41,7 @@ def running(command, log):
     """A process that runs as long as the block, at most. Its words go to the file `log`."""
     with open(log, "wb") as output:
         process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL,
-                                   stdout=output, stderr=output, start_new_session=True)
+                                   stdout=output, stderr=output, process_group=0)
     try:
         yield process
     finally:
@@ -49,7 +52,7 @@ def finished(command, seconds, stdin="", codes=(0,)):
     """Runs a program to its end. Returns its stdout; another exit code is Refused."""
     process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               start_new_session=True)
+                               process_group=0)
     try:
         stdout, stderr = process.communicate(stdin, timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -72,7 +72,7 @@ def started(binary, data):
     port, begin = free_port(), time.monotonic()
     process = subprocess.Popen(
         [binary, "serve", "--listen", f"127.0.0.1:{port}", "--data", data],
-        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, process_group=0)
     try:
         wait_for_ready(process)
         yield process, time.monotonic() - begin
