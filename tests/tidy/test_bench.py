@@ -128,7 +128,8 @@ def test_a_line_is_found_by_its_parameters():
 def test_the_machine_is_described(tmp_path):
     facts = machine.facts(tmp_path)
     assert facts.keys() == FACTS.keys()
-    assert facts["cores"] >= 1 and facts["memory_gib"] > 0 and " " in facts["disk"]
+    assert facts["cores"] >= 1 and facts["memory_gib"] > 0
+    assert " " in facts["disk"] or facts["disk"] == "unknown"  # as in a chroot
 
 
 def test_a_block_that_is_interrupted_ends_its_process(tmp_path):
