@@ -71,9 +71,10 @@ serve() {
         --bounding-set=-all /usr/bin/coupon serve) 2>/root/said &
     server=$!
     exec 3</root/said
-    line='' port=''
+    line='' port='' said=''
     while [[ $line != *event=ready* ]]; do
-        read -r line <&3 || breaks "the server starts"
+        read -r line <&3 || breaks "the server starts; it said: $said$line"
+        said+=$line$'\n'
         [[ $line != *event=listening* ]] || port=$(sed 's/.* address="\?[0-9.]*:\([0-9]*\).*/\1/' <<<"$line")
     done
 }
