@@ -419,6 +419,7 @@ static void wait_for_end(struct server *server) {
             return;
         } else if (polled[SIGNALS].revents) {
             if (heed_signals(server)) {
+                http_server_wind_down(server->http_server);
                 log_event(LOG_INFO, "draining", LOG_TEXT("hint", "finishing what is under way"));
                 return;
             }

@@ -331,8 +331,9 @@ void http_reply(struct http_exchange *exchange, const struct http_response *resp
     }
     assert(connection->driving || connection->phase == PHASE_EXCHANGE);
     bool body_unread = connection->phase != PHASE_EXCHANGE && connection->body_announced;
-    connection->close_after = connection->close_after || response->close || body_unread ||
-                              !connection->keep_alive || loop->duty == LOOP_DRAINS;
+    connection->close_after =
+        connection->close_after || response->close || body_unread || !connection->keep_alive ||
+        atomic_load_explicit(&loop->server->winding_down, memory_order_relaxed);
     struct response_frame frame = {
         .date = loop_date(loop),
         .close = connection->close_after,

@@ -184,6 +184,10 @@ int MUST_CHECK http_server_start(const struct http_options *options,
                                  struct http_server **ret_server, struct complaint *complaint);
 uint16_t http_server_port(const struct http_server *server);
 
+/* From now on every reply says Connection: close; to be called before it is told that the
+ * server stops. Any thread. */
+void http_server_wind_down(struct http_server *server);
+
 /* Drains: takes what already waits in the backlog, then no new connections; idle ones
  * close, requests under way are answered with Connection: close; after `deadline_us` the
  * rest is cut. Returns when every loop's thread has ended, which is after http_reply to

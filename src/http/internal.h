@@ -187,6 +187,7 @@ struct http_server {
     bool serve; /* set before the loops' `go` */
     unsigned loop_count;
     struct http_loop **loops;
+    atomic_bool winding_down;
     _Atomic int64_t drain_deadline_us;
     atomic_uint connections_open;
 };

@@ -160,10 +160,15 @@ uint16_t http_server_port(const struct http_server *server) {
     return server->port;
 }
 
+void http_server_wind_down(struct http_server *server) {
+    atomic_store_explicit(&server->winding_down, true, memory_order_relaxed);
+}
+
 void http_server_stop(struct http_server *server, int64_t deadline_us) {
     assert(!server->stopped);
     assert(deadline_us >= 0);
     server->stopped = true;
+    http_server_wind_down(server);
     atomic_store_explicit(&server->drain_deadline_us, deadline_us, memory_order_relaxed);
     for (unsigned i = 0; i < server->loop_count; i++) {
         assert(!pthread_equal(pthread_self(), server->loops[i]->thread));
