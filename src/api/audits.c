@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { AUDITS_LIMIT_DEFAULT = 100, AUDITS_LIMIT_MAX = 500 };
+enum { AUDITS_LIMIT_MAX = 500 };
 
 static void render_audit(struct buffer *body, const struct audit_record *audit) {
     buffer_format(body, "{\"id\":%llu,\"at\":\"", (unsigned long long)audit->id);
@@ -41,14 +41,11 @@ static void answer_audits(struct errand *errand) {
 }
 
 void handle_audits_read(struct call *call, const struct http_head *head, struct slice body) {
-    static const char *const names[] = {"after", "limit", NULL};
     struct fault fault;
-    uint64_t limit = AUDITS_LIMIT_DEFAULT;
-    uint64_t after = 0;
+    uint64_t limit, after;
     (void)body;
-    if (input_query_only(head->query, names, &fault) ||
-        input_query_number(head->query, "limit", 1, AUDITS_LIMIT_MAX, &limit, &fault) ||
-        input_query_number(head->query, "after", 0, (uint64_t)JSON_INTEGER_MAX, &after, &fault)) {
+    if (input_page(head->query, (uint64_t)JSON_INTEGER_MAX, AUDITS_LIMIT_MAX, &after, &limit,
+                   &fault)) {
         problem_reply_fault(call, &fault);
         return;
     }
@@ -60,8 +57,7 @@ void handle_audits_read(struct call *call, const struct http_head *head, struct 
     errand->command.limit = limit;
     errand->command.audits = calloc(limit, sizeof(errand->command.audits[0]));
     if (!errand->command.audits) {
-        errand_free(errand);
-        problem_reply(call, PROBLEM_OVERLOADED, "No memory for this request.");
+        errand_refuse(errand);
         return;
     }
     errand_send(errand);

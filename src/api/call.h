@@ -249,8 +249,12 @@ struct errand *errand_new(struct call *call, enum job_kind kind, void (*answer)(
 /* Hands it to the issuer, or refuses the call and frees it. Frees it after its answer. */
 void errand_send(struct errand *errand);
 void errand_free(struct errand *errand); /* only before it was sent */
-/* A whole number from the query; absent: *ret_value stays. */
-int MUST_CHECK input_query_number(struct slice query, const char *name, uint64_t min, uint64_t max,
-                                  uint64_t *ret_value, struct fault *ret_fault);
+/* Frees it, which was not sent, and refuses its call for want of memory. */
+void errand_refuse(struct errand *errand);
+/* The query of a list that is read in pages: `after` (0 when left out), `limit` (100), and
+ * nothing else. */
+#define PAGE_LIMIT_DEFAULT 100
+int MUST_CHECK input_page(struct slice query, uint64_t after_max, uint64_t limit_max,
+                          uint64_t *ret_after, uint64_t *ret_limit, struct fault *ret_fault);
 
 #endif

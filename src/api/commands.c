@@ -6,7 +6,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-enum { LIST_LIMIT_DEFAULT = 100, LIST_LIMIT_MAX = 500 };
+enum { LIST_LIMIT_MAX = 500 };
 
 /* ---- coupons ---- */
 
@@ -29,15 +29,13 @@ static void reply_field_fault(struct errand *errand) {
 /* Who asks, and with which body, into the errand. Not 0: there was no memory, and the call is
  * refused. */
 static int note_audit(struct errand *errand, struct slice body) {
-    struct call *call = errand->call;
     errand->request = malloc(body.size);
     if (!errand->request) {
-        errand_free(errand);
-        problem_reply(call, PROBLEM_OVERLOADED, "No memory for this request.");
+        errand_refuse(errand);
         return STATUS_NO_MEMORY;
     }
     memcpy(errand->request, body.bytes, body.size);
-    errand->command.audit = (struct audit){.admin = slice_of(call->admin_name),
+    errand->command.audit = (struct audit){.admin = slice_of(errand->call->admin_name),
                                            .request = {errand->request, body.size}};
     return STATUS_OK;
 }
@@ -183,15 +181,11 @@ static void answer_list(struct errand *errand) {
 }
 
 void handle_coupons_read(struct call *call, const struct http_head *head, struct slice body) {
-    static const char *const names[] = {"limit", "after", NULL};
     struct fault fault;
-    uint64_t limit = LIST_LIMIT_DEFAULT;
-    uint64_t after_id = 0;
+    uint64_t limit, after_id;
     (void)body;
-    if (input_query_only(head->query, names, &fault) ||
-        input_query_number(head->query, "limit", 1, LIST_LIMIT_MAX, &limit, &fault) ||
-        input_query_number(head->query, "after", 0, (uint64_t)JSON_INTEGER_MAX, &after_id,
-                           &fault)) {
+    if (input_page(head->query, (uint64_t)JSON_INTEGER_MAX, LIST_LIMIT_MAX, &after_id, &limit,
+                   &fault)) {
         problem_reply_fault(call, &fault);
         return;
     }
@@ -203,8 +197,7 @@ void handle_coupons_read(struct call *call, const struct http_head *head, struct
     errand->command.after_id = after_id;
     errand->command.coupons = calloc(limit + 1, sizeof(errand->command.coupons[0]));
     if (!errand->command.coupons) {
-        errand_free(errand);
-        problem_reply(call, PROBLEM_OVERLOADED, "No memory for this request.");
+        errand_refuse(errand);
         return;
     }
     errand_send(errand);

@@ -13,6 +13,12 @@ void errand_free(struct errand *errand) {
     free(errand);
 }
 
+void errand_refuse(struct errand *errand) {
+    struct call *call = errand->call;
+    errand_free(errand);
+    problem_reply(call, PROBLEM_OVERLOADED, "No memory for this request.");
+}
+
 static void errand_answer(struct job *job) {
     struct errand *errand = (struct errand *)job;
     errand->answer(errand);

@@ -121,8 +121,9 @@ void input_if_match(const struct http_head *head, uint32_t ret_versions[static I
     }
 }
 
-int input_query_number(struct slice query, const char *name, uint64_t min, uint64_t max,
-                       uint64_t *ret_value, struct fault *ret_fault) {
+/* A whole number; absent: *ret_value stays. */
+static int query_number(struct slice query, const char *name, uint64_t min, uint64_t max,
+                        uint64_t *ret_value, struct fault *ret_fault) {
     char room[24];
     struct slice text;
     uint64_t value = 0;
@@ -138,4 +139,16 @@ int input_query_number(struct slice query, const char *name, uint64_t min, uint6
     }
     *ret_value = value;
     return STATUS_OK;
+}
+
+int input_page(struct slice query, uint64_t after_max, uint64_t limit_max, uint64_t *ret_after,
+               uint64_t *ret_limit, struct fault *ret_fault) {
+    static const char *const names[] = {"after", "limit", NULL};
+    *ret_after = 0;
+    *ret_limit = PAGE_LIMIT_DEFAULT;
+    int status = input_query_only(query, names, ret_fault);
+    if (status == STATUS_OK) {
+        status = query_number(query, "limit", 1, limit_max, ret_limit, ret_fault);
+    }
+    return status ? status : query_number(query, "after", 0, after_max, ret_after, ret_fault);
 }

@@ -117,13 +117,8 @@ static bool read_subject(const json_t *claims, struct user_name *ret_user) {
     const json_t *subject = json_object_get(claims, "sub");
     size_t size = json_string_length(subject);
     const char *text = json_string_value(subject);
-    if (!text || size < 1 || size > USER_ID_MAX) {
+    if (!text || !user_id_is_valid((struct slice){text, size})) {
         return false;
-    }
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] < 0x21 || text[i] > 0x7e) {
-            return false;
-        }
     }
     memcpy(ret_user->text, text, size);
     ret_user->size = size;

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-enum { ISSUES_LIMIT_DEFAULT = 100 };
-
 /* ---- a coupon's record ---- */
 
 static void answer_record(struct errand *errand) {
@@ -34,16 +32,12 @@ static void answer_record(struct errand *errand) {
 }
 
 static void read_record(struct call *call, const struct http_head *head) {
-    static const char *const names[] = {"after", "limit", NULL};
     struct fault fault;
-    uint64_t limit = ISSUES_LIMIT_DEFAULT;
-    uint64_t after = 0;
+    uint64_t limit, after;
     if (!route_may_admin(call)) {
         return;
     }
-    if (input_query_only(head->query, names, &fault) ||
-        input_query_number(head->query, "limit", 1, LEDGER_SLICE_MAX, &limit, &fault) ||
-        input_query_number(head->query, "after", 0, UINT32_MAX, &after, &fault)) {
+    if (input_page(head->query, UINT32_MAX, LEDGER_SLICE_MAX, &after, &limit, &fault)) {
         problem_reply_fault(call, &fault);
         return;
     }
@@ -55,8 +49,7 @@ static void read_record(struct call *call, const struct http_head *head) {
     errand->command.limit = limit;
     errand->command.issues = calloc(limit, sizeof(errand->command.issues[0]));
     if (!errand->command.issues) {
-        errand_free(errand);
-        problem_reply(call, PROBLEM_OVERLOADED, "No memory for this request.");
+        errand_refuse(errand);
         return;
     }
     errand_send(errand);

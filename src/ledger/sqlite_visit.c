@@ -23,7 +23,23 @@ static int visit_damaged(const struct visit *visit, const char *what, uint64_t c
                     visit->ledger->folder.directory, what, (unsigned long long)coupon_id);
 }
 
-/* ---- issues ---- */
+/* Steps through the rows of a statement with one parameter, which `one` gets with each row. */
+static int visit_rows(struct visit *visit, enum sqlite_statement which, int64_t parameter,
+                      const char *doing,
+                      int (*one)(struct visit *, sqlite3_stmt *, uint64_t parameter)) {
+    sqlite3_stmt *statement = visit->ledger->statements[which];
+    sqlite_bind_integer(statement, 1, parameter);
+    int status = STATUS_OK;
+    int result;
+    while (status == STATUS_OK && (result = sqlite3_step(statement)) != SQLITE_DONE) {
+        status = result == SQLITE_ROW ? one(visit, statement, (uint64_t)parameter)
+                                      : sqlite_fail(visit->ledger, result, doing, visit->complaint);
+    }
+    sqlite3_reset(statement);
+    return status;
+}
+
+/* ---- issues, of which there are millions: a loop of their own ---- */
 
 static int issue_damaged(const struct visit *visit, sqlite3_stmt *statement, uint64_t coupon_id) {
     char what[48];
@@ -88,24 +104,11 @@ static int revision_decode(sqlite3_stmt *statement, uint64_t coupon_id,
     return STATUS_OK;
 }
 
-static int visit_revisions(struct visit *visit, uint64_t coupon_id) {
-    const struct ledger_visitor *visitor = visit->visitor;
-    sqlite3_stmt *statement = visit->ledger->statements[SQL_VISIT_REVISIONS];
-    sqlite_bind_integer(statement, 1, (int64_t)coupon_id);
-    int status = STATUS_OK;
-    int result;
-    while (status == STATUS_OK && (result = sqlite3_step(statement)) != SQLITE_DONE) {
-        struct coupon_revision revision;
-        if (result != SQLITE_ROW) {
-            status = sqlite_fail(visit->ledger, result, "read the revisions of", visit->complaint);
-        } else if (revision_decode(statement, coupon_id, &revision) < 0) {
-            status = visit_damaged(visit, "a revision", coupon_id);
-        } else {
-            status = visitor->revision(visitor->context, &revision);
-        }
-    }
-    sqlite3_reset(statement);
-    return status;
+static int visit_revision(struct visit *visit, sqlite3_stmt *statement, uint64_t coupon_id) {
+    struct coupon_revision revision;
+    return revision_decode(statement, coupon_id, &revision) < 0
+               ? visit_damaged(visit, "a revision", coupon_id)
+               : visit->visitor->revision(visit->visitor->context, &revision);
 }
 
 /* ---- imports ---- */
@@ -124,36 +127,25 @@ static int import_decode(sqlite3_stmt *statement, uint64_t coupon_id,
     return STATUS_OK;
 }
 
-static int visit_imports(struct visit *visit, uint64_t coupon_id) {
-    const struct ledger_visitor *visitor = visit->visitor;
-    sqlite3_stmt *statement = visit->ledger->statements[SQL_VISIT_IMPORTS];
-    sqlite_bind_integer(statement, 1, (int64_t)coupon_id);
-    int status = STATUS_OK;
-    int result;
-    while (status == STATUS_OK && (result = sqlite3_step(statement)) != SQLITE_DONE) {
-        struct coupon_import import;
-        if (result != SQLITE_ROW) {
-            status = sqlite_fail(visit->ledger, result, "read the imports of", visit->complaint);
-        } else if (import_decode(statement, coupon_id, &import) < 0) {
-            status = visit_damaged(visit, "an import", coupon_id);
-        } else {
-            status = visitor->import(visitor->context, &import);
-        }
-    }
-    sqlite3_reset(statement);
-    return status;
+static int visit_import(struct visit *visit, sqlite3_stmt *statement, uint64_t coupon_id) {
+    struct coupon_import import;
+    return import_decode(statement, coupon_id, &import) < 0
+               ? visit_damaged(visit, "an import", coupon_id)
+               : visit->visitor->import(visit->visitor->context, &import);
 }
 
 /* ---- coupons ---- */
 
-static int visit_coupon(struct visit *visit, const struct coupon_record *coupon) {
+static int visit_of_coupon(struct visit *visit, const struct coupon_record *coupon) {
     const struct ledger_visitor *visitor = visit->visitor;
+    int64_t id = (int64_t)coupon->id;
     int status = visitor->coupon ? visitor->coupon(visitor->context, coupon) : STATUS_OK;
     if (status >= 0 && visitor->revision) {
-        status = visit_revisions(visit, coupon->id);
+        status =
+            visit_rows(visit, SQL_VISIT_REVISIONS, id, "read the revisions of", visit_revision);
     }
     if (status >= 0 && visitor->import) {
-        status = visit_imports(visit, coupon->id);
+        status = visit_rows(visit, SQL_VISIT_IMPORTS, id, "read the imports of", visit_import);
     }
     if (status >= 0 && visitor->issue) {
         status = visit_issues(visit, coupon->id);
@@ -161,23 +153,12 @@ static int visit_coupon(struct visit *visit, const struct coupon_record *coupon)
     return status < 0 ? status : STATUS_OK;
 }
 
-static int visit_coupons(struct visit *visit) {
-    sqlite3_stmt *statement = visit->ledger->statements[SQL_VISIT_COUPONS];
-    sqlite_bind_integer(statement, 1, visit->visitor->archived_too ? 1 : 0);
-    int status = STATUS_OK;
-    int result;
-    while (status == STATUS_OK && (result = sqlite3_step(statement)) != SQLITE_DONE) {
-        struct coupon_record coupon;
-        if (result != SQLITE_ROW) {
-            status = sqlite_fail(visit->ledger, result, "read the coupons of", visit->complaint);
-        } else if (sqlite_coupon_decode(statement, &coupon) < 0) {
-            status = visit_damaged(visit, "the row", (uint64_t)sqlite3_column_int64(statement, 0));
-        } else {
-            status = visit_coupon(visit, &coupon);
-        }
-    }
-    sqlite3_reset(statement);
-    return status;
+static int visit_coupon(struct visit *visit, sqlite3_stmt *statement, uint64_t archived_too) {
+    struct coupon_record coupon;
+    (void)archived_too;
+    return sqlite_coupon_decode(statement, &coupon) < 0
+               ? visit_damaged(visit, "the row", (uint64_t)sqlite3_column_int64(statement, 0))
+               : visit_of_coupon(visit, &coupon);
 }
 
 /* ---- issues and imports of no coupon ---- */
@@ -252,7 +233,8 @@ int sqlite_visit(struct ledger *base, const struct ledger_visitor *visitor,
     }
     int status = visit_total(&visit);
     if (status == STATUS_OK) {
-        status = visit_coupons(&visit);
+        status = visit_rows(&visit, SQL_VISIT_COUPONS, visitor->archived_too ? 1 : 0,
+                            "read the coupons of", visit_coupon);
     }
     if (status == STATUS_OK) {
         status = visit_orphans(&visit);

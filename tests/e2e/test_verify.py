@@ -8,6 +8,7 @@ import pytest
 
 from support import check, record
 from support.server import run, verify
+from support.violation import assert_found
 
 HOUR = 3600 * 10**6
 
@@ -149,18 +150,7 @@ PLANTS = {
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_violation_is_found_and_named(folder, plant):
-    statements, coupon, rank, invariant = PLANTS[plant]
-    with record.planted(folder) as database:
-        for statement in statements:
-            assert database.execute(statement).rowcount >= 1, statement
-    before = record.fingerprint(folder)
-    done = verify(folder)
-    assert done.returncode == 1, done.stdout + done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith("violation")]
-    place = r"coupon %d\b" % coupon + (r" rank %d\b" % rank if rank else "")
-    assert any(re.search(place, line) and invariant in line for line in lines), done.stdout
-    assert all(re.search(r"coupon %d\b" % coupon, line) for line in lines), "others are accused"
-    assert record.fingerprint(folder) == before
+    assert_found(folder, *PLANTS[plant])
 
 
 def test_every_violation_of_many_is_counted(folder):

@@ -1,13 +1,13 @@
 """`coupon verify` and imports: they are judged by their own rules, and a false row of
 coupon_imports, which would excuse claims, is found."""
 
-import re
 import shutil
 
 import pytest
 
 from support import check, record
 from support.server import Server, run, verify
+from support.violation import assert_found
 
 
 def give(data, coupon, users, folder):
@@ -119,18 +119,7 @@ PLANTS = {
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_violation_is_found_and_named(folder, plant):
-    statements, coupon, rank, invariant = PLANTS[plant]
-    with record.planted(folder) as database:
-        for statement in statements:
-            assert database.execute(statement).rowcount >= 1, statement
-    before = record.fingerprint(folder)
-    done = verify(folder)
-    assert done.returncode == 1, done.stdout + done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith("violation")]
-    place = r"coupon %d\b" % coupon + (r" rank %d\b" % rank if rank else "")
-    assert any(re.search(place, line) and invariant in line for line in lines), done.stdout
-    assert all(re.search(r"coupon %d\b" % coupon, line) for line in lines), "others are accused"
-    assert record.fingerprint(folder) == before
+    assert_found(folder, *PLANTS[plant])
 
 
 def test_imports_that_cannot_be_read_are_damage(folder):
