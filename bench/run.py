@@ -23,7 +23,7 @@ from suite.processes import Refused  # noqa: E402
 from suite.run import Progress, Run, Settings, minutes, read_lines  # noqa: E402
 
 USUAL = ("engine", "http", "batch", "restart", "ledger")
-PARTS = {name: importlib.import_module(f"suite.parts.{name}") for name in (*USUAL, "floor")}
+PARTS = {name: importlib.import_module(f"suite.parts.{name}") for name in (*USUAL, "floor", "distributed")}
 RECORD = "record"
 BUILD = HERE.parent / "build"
 
@@ -52,11 +52,11 @@ def one_number(text):
 
 
 def read_arguments(arguments):
-    parts = "\n".join(f"  {name:<9}{module.SUMMARY}" for name, module in PARTS.items())
+    parts = "\n".join(f"  {name:<12}{module.SUMMARY}" for name, module in PARTS.items())
     parser = argparse.ArgumentParser(
         prog="./dev bench", allow_abbrev=False, description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"parts:\n{parts}\n  {RECORD:<9}measures nothing: --record with the lines of "
+        epilog=f"parts:\n{parts}\n  {RECORD:<12}measures nothing: --record with the lines of "
                "former runs\n")
     parser.add_argument("parts", nargs="*", metavar="PART")
     parser.add_argument("--quick", action="store_true",

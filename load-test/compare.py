@@ -19,7 +19,7 @@ class Told:
     issued: dict = field(default_factory=lambda: defaultdict(list))     # user: ranks of 201s
     already: dict = field(default_factory=lambda: defaultdict(set))     # user: ranks of 409s
     sold_out: set = field(default_factory=set)                          # users
-    unheard: set = field(default_factory=set)                           # users without an answer
+    unheard: set = field(default_factory=set)                           # users without a verdict
     answered: set = field(default_factory=set)                          # users with a verdict
     others: list = field(default_factory=list)                          # told about another user
 
@@ -28,7 +28,7 @@ class Told:
         answer = json.loads(line)
         user, kind, rank = answer["user"], answer["answer"], answer.get("rank")
         self.counts[kind] += 1
-        if kind in ("failed", "cut-off"):
+        if kind in ("failed", "cut-off", "admitted"):
             self.unheard.add(user)
             if kind == "failed":
                 self.failures[answer.get("why")] += 1
@@ -160,7 +160,7 @@ def compare_with_count(told, before, after, quantity):
 
 def answers_table(told):
     lines = [f"{'answers':<38}{'count':>10}"]
-    for kind in ("issued", "already-issued", "sold-out", "cut-off", "failed"):
+    for kind in ("issued", "already-issued", "sold-out", "admitted", "cut-off", "failed"):
         lines.append(f"{kind:<38}{told.counts.get(kind, 0):>10}")
     for why, count in sorted(told.failures.items(), key=lambda item: -item[1])[:EXAMPLES_MAX]:
         lines.append(f"  failed: {why}: {count}")

@@ -44,6 +44,8 @@ def understand(response):
         body = json.loads(response.text or "null")
         if response.status_code == 201:
             return "issued", body["rank"], body["userId"]
+        if response.status_code == 202:  # admitted; whether it was issued, the record will tell
+            return "admitted", None, None
         if response.status_code == 409 and body["code"] == "sold-out":
             return "sold-out", None, None
         if response.status_code == 409 and body["code"] == "already-issued":

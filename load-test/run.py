@@ -41,7 +41,8 @@ Afterwards it compares what the clients were told with the record. Exit code 0: 
 agree; 1: they do not; 2: it could not be run."""
 EPILOG = """\
 Without --target it starts a server of its own, with a data folder of its own. With
---target only the coupon's count can be compared, and nobody else may claim meanwhile.
+--target the record is read through the API, and nobody else may claim meanwhile; without
+a token, or of a coupon that was claimed before, only its count can be compared.
 Ctrl-C ends the load; the comparison is made all the same. Twice: all of it."""
 
 
@@ -312,13 +313,26 @@ def against_target(options):
     if before["totalQuantity"] is None:
         sys.exit("load-test: an unlimited coupon cannot be judged; take another")
     crowd, whole = run_crowd(options, api, before["id"])
-    after = api.coupon(before["id"])
     told = compare.read_told(crowd.told_paths())
-    findings = compare.compare_with_count(told, before["issuedQuantity"], after["issuedQuantity"],
-                                          before["totalQuantity"])
-    return finish(options, crowd, whole, told, findings,
-                  ["Compared with the count that the server tells of its coupon (GET), not with",
-                   "its file: ranks and users are compared between clients only."])
+    findings, notes = judge_target(api, told, before)
+    return finish(options, crowd, whole, told, findings, notes)
+
+
+def judge_target(api, told, before):
+    """With an admin's token, of a coupon that nobody had claimed: against the record that the
+    server tells. Else only against the coupon's count."""
+    quantity, issued = before["totalQuantity"], before["issuedQuantity"]
+    if not api.token or issued:
+        after = api.coupon(before["id"])["issuedQuantity"]
+        return compare.compare_with_count(told, issued, after, quantity), [
+            "Compared with the count that the server tells of its coupon (GET), not with",
+            "its record: ranks and users are compared between clients only."]
+    rows = api.rows(before["id"])
+    after = api.coupon(before["id"])["issuedQuantity"]
+    findings = compare.compare_with_record(told, rows, quantity)
+    findings.append(compare.Finding("the coupon's own count", str(after), str(len(rows)),
+                                    [] if after == len(rows) else ["they should be one number"]))
+    return findings, ["Compared with the record as the server tells it (GET .../issues)."]
 
 
 def main():

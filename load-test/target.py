@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from datetime import datetime, timedelta, timezone
 
+PAGE = 1000
 READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 60
 
@@ -61,6 +62,16 @@ class Api:
             "title": "Load test", "totalQuantity": quantity,
             "issueStart": (now - timedelta(hours=1)).isoformat(),
             "issueEnd": (now + timedelta(days=1)).isoformat()})
+
+    def rows(self, coupon):
+        """[(rank, user)] of the coupon, in the record's order, page after page."""
+        rows, after = [], 0
+        while True:
+            page = self.call("GET", f"/v1/coupons/{coupon}/issues?after={after}&limit={PAGE}")
+            rows += [(issue["rank"], issue["userId"]) for issue in page["issues"]]
+            if not page["issues"]:
+                return rows
+            after = page["next"]
 
 
 def end(process, number, timeout_s):

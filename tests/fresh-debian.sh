@@ -27,6 +27,7 @@ done
 
 if [[ -z $debian ]]; then
     debian=$(mktemp -d /var/tmp/fresh-debian.XXXXXX)
+    chmod 755 "$debian" # servers in it are another user than root
     trap 'rm -rf --one-file-system "$debian"' EXIT
 fi
 if [[ ! -x $debian/usr/bin/git ]]; then

@@ -207,10 +207,41 @@ def run_unit(part):
     return outcome
 
 
+def run_contract(part):
+    """What every store of the ledger must do, and what it does when its server goes away."""
+    outcome = Outcome()
+    folder = ROOT / "build" / part.build
+    for store in ("sqlite", "postgresql", "mariadb"):
+        outcome.add(run_tap([*part.prefix(), "tests/contract/run.py", folder, store],
+                            part.log_path, f"contract {store}", environment=part.environment()))
+    driver = folder / "tests" / "contract" / "contract-driver"
+    outcome.add(run_pytest(part, ["tests/contract", *part.pytest_arguments],
+                           {**part.environment(), "COUPON_CONTRACT_DRIVER": str(driver)}))
+    return outcome
+
+
 def run_e2e(part):
     arguments = ["tests/e2e", *part.select, *part.pytest_arguments]
     binary = ROOT / "build" / part.build / "src" / "cli" / "coupon"
-    return run_pytest(part, arguments, {**part.environment(), "COUPON_BINARY": str(binary)})
+    return run_pytest(part, arguments, {**part.environment(), "COUPON_BINARY": str(binary),
+                                        "COUPON_TEST_LEDGER": part.ledger,
+                                        "COUPON_TEST_REDIS": "1" if part.redis else ""})
+
+
+def run_cluster(part):
+    """Several nodes behind a proxy; deploy/compose.yaml."""
+    binary = ROOT / "build" / part.build / "src" / "cli" / "coupon"
+    return run_pytest(part, ["tests/cluster", *part.pytest_arguments],
+                      {**part.environment(), "COUPON_BINARY": str(binary)})
+
+
+def run_faults(part):
+    """A cluster whose parts are killed in the midst of a crowd. A tenth of the crowd of ./dev faults,
+    unless COUPON_TEST_SCALE says otherwise."""
+    binary = ROOT / "build" / part.build / "src" / "cli" / "coupon"
+    return run_pytest(part, ["tests/faults", *part.select, *part.pytest_arguments],
+                      {**part.environment(), "COUPON_BINARY": str(binary),
+                       "COUPON_TEST_SCALE": os.environ.get("COUPON_TEST_SCALE", "0.1")})
 
 
 def run_tidy(part):
@@ -253,6 +284,9 @@ class Part:
     quick: bool = False    # part of --quick
     folders: tuple = ()    # unit: only these folders of tests/unit
     select: tuple = ()     # e2e: pytest's selection
+    ledger: str = ""       # e2e: in SQL mode, with the record in such a server
+    redis: bool = False    # … and Redis in front of it
+    on_request: bool = False  # only when it is named, not without a word
     pytest_arguments: tuple = ()
     outcome: Outcome = field(default_factory=Outcome)
     seconds: float = 0
@@ -302,8 +336,18 @@ PARTS = [
          quick=True),
     Part("unit", ("unit",), run_unit, build="debug", quick=True),
     Part("unit-asan", ("asan",), run_unit, build="asan"),
+    Part("contract", ("contract",), run_contract, build="debug", quick=True),
+    Part("contract-asan", ("contract", "asan"), run_contract, build="asan",
+         pytest_arguments=("--ignore", "tests/contract/redis_functions")),  # Lua, not C
     Part("unit-tsan", ("tsan",), run_unit, build="tsan", folders=("issuer", "http")),
     Part("e2e", ("e2e",), run_e2e, build="release", quick=True),
+    Part("e2e-postgres", ("sql",), run_e2e, build="release", ledger="postgres"),
+    Part("e2e-mariadb", ("sql",), run_e2e, build="release", ledger="mariadb"),
+    Part("e2e-redis", ("redis",), run_e2e, build="release", ledger="mariadb", redis=True),
+    Part("cluster", ("cluster",), run_cluster, build="release"),
+    Part("faults", ("fault",), run_faults, build="release", select=("-m", "gate")),
+    Part("faults-all", ("fault",), run_faults, build="release", on_request=True),
+    Part("faults-asan", ("fault",), run_faults, build="asan", on_request=True),
     Part("e2e-asan", ("asan",), run_e2e, build="asan"),
     Part("race-tsan", ("tsan",), run_e2e, build="tsan", select=("-m", "race")),
     Part("fuzz", ("fuzz",), run_fuzz, build="clang", beside=True),
@@ -423,7 +467,8 @@ def chosen(words, quick):
     for word in words:
         if word not in known:
             sys.exit(f"dev: test does not know '{word}'; it knows {' '.join(sorted(known))}")
-    parts = [part for part in PARTS if not words or {part.name, *part.words} & set(words)]
+    parts = [part for part in PARTS if ({part.name, *part.words} & set(words) if words else
+                                        not part.on_request)]
     return [part for part in parts if part.quick] if quick else parts
 
 
@@ -434,7 +479,7 @@ def read_arguments(arguments):
         description="Runs every test, or those of the given parts; ends in the line\n"
                     "N passed, N failed. Whole logs are in build/test-logs/.",
         epilog="parts, and the words that choose some of them together:\n"
-               + "\n".join(f"  {part.name:<10} {' '.join(set(part.words) - {part.name})}".rstrip()
+               + "\n".join(f"  {part.name:<14} {' '.join(set(part.words) - {part.name})}".rstrip()
                            for part in PARTS)
                + "\n\nWhat follows -- goes to pytest: ./dev test e2e -- -k sold_out")
     parser.add_argument("--quick", action="store_true",

@@ -28,16 +28,7 @@ class Coupon:
         return (self.data / "admin-token").read_text().strip()
 
     def new_coupon(self, title, quantity):
-        """The id of a coupon that is open; quantity None: unlimited."""
-        now = time.time()
-        at = [time.strftime("%FT%TZ", time.gmtime(now + seconds)) for seconds in (-60, 86400)]
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/v1/coupons",
-            json.dumps({"title": title, "totalQuantity": quantity, "issueStart": at[0],
-                        "issueEnd": at[1]}).encode(),
-            {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as reply:
-            return json.load(reply)["id"]
+        return new_coupon(self.port, self.token, title, quantity)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -55,6 +46,19 @@ def coupon_server(binary, folder, loops):
     with running(command, log) as process:
         wait_until("coupon", process, log, lambda: answers(port, "/readyz"))
         yield Coupon(process, port, data, log)
+
+
+def new_coupon(port, token, title, quantity):
+    """The id of a coupon that is open; quantity None: unlimited."""
+    now = time.time()
+    at = [time.strftime("%FT%TZ", time.gmtime(now + seconds)) for seconds in (-60, 86400)]
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/coupons",
+        json.dumps({"title": title, "totalQuantity": quantity, "issueStart": at[0],
+                    "issueEnd": at[1]}).encode(),
+        {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        return json.load(reply)["id"]
 
 
 def answers(port, path):

@@ -76,15 +76,15 @@ def wait_until(what, process, log, condition):
     raise Refused(f"{what} is not ready after {START_SECONDS_MAX} s:\n{log.read_text()}")
 
 
-def processor_seconds(process):
-    """User and system time of a process (all its threads) and of its children."""
-    total = 0
+def processor_seconds(*processes):
+    """User and system time of these processes (all threads) and of their children."""
+    total, pids = 0, {process.pid for process in processes}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             text = stat.read_text()
         except OSError:
             continue
         fields = text.rpartition(")")[2].split()
-        if process.pid in (int(text.split(" ", 1)[0]), int(fields[1])):
+        if not pids.isdisjoint((int(text.split(" ", 1)[0]), int(fields[1]))):
             total += int(fields[11]) + int(fields[12])
     return total / TICKS

@@ -130,8 +130,45 @@ def ledger_tables(lines):
     return [Table("Ledger alone", ["rows a commit", *map(str, sizes)], rows)]
 
 
+CASES_TOLD = {"peer": "the peer: nginx, Lua, Redis, the original's script",
+              "admitted": "Redis mode, admitted: 202",
+              "redis": "Redis mode, MariaDB: 201",
+              "sql": "SQL mode, MariaDB: 201",
+              "sql postgresql": "SQL mode, PostgreSQL: 201"}
+ROLES = ("node", "worker", "redis", "sql")
+WAYS_TOLD = {"drain": "workers drain the queue", "insert": "one connection, 1,000 rows a commit"}
+
+
+def distributed_row(lines, case):
+    def line(what):
+        return find(lines, what, case=case)
+
+    latency = "/".join(only(line(f"latency_{name}"), 1e-3) for name in ("p50", "p99"))
+    return [CASES_TOLD[case], spread(line("requests_per_s")),
+            "1" if case == "peer" else spread(line("requests_per_s_of_peer")),
+            only(line("cpu_us_per_request")),
+            *[only(line(f"cpu_us_of_{role}")) if line(f"cpu_us_of_{role}") else ""
+              for role in ROLES], latency]
+
+
+def distributed_tables(lines):
+    cases = values_of(lines, "case", "requests_per_s")
+    queue = [[WAYS_TOLD[way], spread(find(lines, "rows_per_s", way=way)),
+              spread(find(lines, "drained_of_inserted")) if way == "drain" else "1",
+              only(find(lines, "cpu_us_per_row", way=way))]
+             for way in values_of(lines, "way", "rows_per_s")]
+    connections = values_of(lines, "connections")[0]
+    return [Table(f"Several processes on these cores, {connections} connections",
+                  ["case", "requests/s", "of the peer's", "CPU us a request, all",
+                   "nginx or API node", "worker", "Redis", "SQL server", "latency p50/p99 ms"],
+                  [distributed_row(lines, case) for case in cases]),
+            Table("The queue into MariaDB",
+                  ["way", "rows/s", "of the one connection's", "client's CPU us a row"], queue)]
+
+
 TABLES = {"http": http_tables, "engine": engine_tables, "batch": batch_tables,
-          "restart": restart_tables, "ledger": ledger_tables, "floor": floor_tables}
+          "restart": restart_tables, "ledger": ledger_tables, "floor": floor_tables,
+          "distributed": distributed_tables}
 
 
 def tables(parts):
@@ -184,8 +221,9 @@ def machine_lines(parts):
     for name, lines in parts.items():
         its = lines[0]["machine"]
         turns = max(len(line["other_work"]) for line in lines if "other_work" in line)
-        said.append(f"{name}: commit {its['commit']}, {its['time']}, turns: {turns}, load average "
-                    f"before {its['load_average']}, other work at most "
+        servers = f"{its['servers']}, " if "servers" in its else ""
+        said.append(f"{name}: {servers}commit {its['commit']}, {its['time']}, turns: {turns}, "
+                    f"load average before {its['load_average']}, other work at most "
                     f"{other_work_max(lines):.0%}.")
     return said
 
@@ -215,8 +253,8 @@ def wanted(lines, parameters, what, name, value, at_least=True):
 
 def thresholds(parts):
     """What the project set out to reach; told, never asserted."""
-    http, engine, batch, restart = (parts.get(name, [])
-                                    for name in ("http", "engine", "batch", "restart"))
+    http, engine, batch, restart, distributed = (
+        parts.get(name, []) for name in ("http", "engine", "batch", "restart", "distributed"))
     found = []
     for case, value in (("accepted", 0.75), ("sold out", 0.9)):
         for loops in values_of(http, "loops"):
@@ -238,6 +276,11 @@ def thresholds(parts):
         found += wanted(restart, {"way": way}, "ready_s", f"restart, {way}: seconds", 5, False)
     found += wanted(restart, {"way": "warm"}, "bytes_an_issue",
                     "server: memory bytes an issue", 40, False)
+    for case, value in (("admitted", 1.5), ("redis", 0.5), ("sql", 0.5)):
+        found += wanted(distributed, {"case": case}, "requests_per_s_of_peer",
+                        f"{CASES_TOLD[case]}: requests/s, of the peer's", value)
+    found += wanted(distributed, {}, "drained_of_inserted",
+                    "the queue drained: rows/s, of one connection's", 0.6)
     return found
 
 

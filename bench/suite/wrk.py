@@ -13,13 +13,15 @@ TIMEOUT_SECONDS = 10  # a disk's slow moment is a latency, not a failed run
 FAILURES = ("connect", "read", "write", "timeout")
 
 
-def load(process, url, prefix, connections, seconds):
-    """Returns wrk's figures, the server's processor time a request, and what else the machine
-    did meanwhile. `process` is the server's; `prefix` begins the users' names."""
-    before, others = processor_seconds(process), Others()
+def load(processes, url, prefix, connections, seconds, headers=()):
+    """Returns wrk's figures, the servers' processor time a request, and what else the machine
+    did meanwhile. `processes` are the servers'; `prefix` begins the users' names; `headers` are
+    "Name: value", besides claims.lua's own."""
+    before, others = processor_seconds(*processes), Others()
+    more = [word for header in headers for word in ("-H", header)]
     output = finished(["wrk", "-t", THREADS, "-c", connections, "-d", f"{seconds}s", "-s", SCRIPT,
-                       "--timeout", f"{TIMEOUT_SECONDS}s", url, "--", prefix], seconds + 60)
-    used = processor_seconds(process) - before
+                       "--timeout", f"{TIMEOUT_SECONDS}s", *more, url, "--", prefix], seconds + 60)
+    used = processor_seconds(*processes) - before
     found = re.search(r"^figures (\{.*\})$", output, re.MULTILINE)
     if not found:
         raise Refused(f"wrk says nothing of use: {output}")

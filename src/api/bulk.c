@@ -42,7 +42,10 @@ static void render_result(struct buffer *body, const struct claim *claim) {
     buffer_text(body, "{\"userId\":");
     buffer_json_string(body, claim->user_id);
     buffer_text(body, ",\"result\":\"");
-    buffer_text(body, issued ? "issued" : problem_code(claim_problem(claim->verdict)));
+    bool admitted = claim->verdict == VERDICT_ADMITTED;
+    buffer_text(body, issued     ? "issued"
+                      : admitted ? "pending"
+                                 : problem_code(claim_problem(claim->verdict)));
     buffer_text(body, "\"");
     if (issued || claim->verdict == VERDICT_ALREADY_ISSUED) {
         render_held(body, claim);

@@ -39,9 +39,10 @@ struct parcel {
 struct api_loop {
     struct api *api;
     struct http_loop *http_loop;
-    struct flight *gathering; /* the claims of this turn; NULL: none yet */
-    struct flight *spare;     /* flights that came back */
-    struct buffer body;       /* for rendering one reply */
+    struct flight *gathering[2]; /* the claims of this turn, apart those that a place in the queue
+                                    is answer enough for; NULL: none yet */
+    struct flight *spare;        /* flights that came back */
+    struct buffer body;          /* for rendering one reply */
     struct buffer fields;
     uint64_t request_seed;
     uint64_t request_count;
@@ -59,6 +60,7 @@ struct call {
     struct http_exchange *exchange;
     const struct route *route;
     struct issue_reference reference;    /* ids of the path */
+    struct reject_place place;           /* of the claim that the path names */
     enum caller caller;                  /* with CALLER_USER the user's name is user_id */
     char admin_name[TOKEN_NAME_MAX + 1]; /* CALLER_ADMIN: who, else "" */
     struct digest user;
@@ -152,6 +154,8 @@ int MUST_CHECK input_user_id(struct call *call, struct slice user_id, struct fau
 /* Refuses query parameters that are not among `names` (ended by NULL). */
 int MUST_CHECK input_query_only(struct slice query, const char *const *names,
                                 struct fault *ret_fault);
+/* Whether the request says Prefer: respond-async (RFC 7240). */
+bool input_prefers_async(const struct http_head *head);
 /* If-Match: *ret_count 0 means no tag can match; *ret_any: absent or "*". */
 #define IF_MATCH_MAX 16
 void input_if_match(const struct http_head *head, uint32_t ret_versions[static IF_MATCH_MAX],
@@ -173,11 +177,19 @@ int MUST_CHECK coupon_body_create(struct slice body, struct coupon_record *ret_c
 int MUST_CHECK coupon_body_patch(struct slice body, struct coupon_record *ret_coupon,
                                  unsigned *ret_patch_set, struct fault *ret_fault);
 
+/* ---- tickets of admitted claims (ticket.c) ---- */
+
+/* Where to ask what became of an admitted claim: its place in the queue, and whose it is. */
+void render_claim_url(struct buffer *text, const struct claim *claim);
+/* What the url ends with, into the call's place, coupon id and user; or refuses the call. */
+bool ticket_read(struct call *call, struct slice ticket);
+void handle_claim_read(struct call *call, const struct http_head *head, struct slice body);
+
 /* ---- routes (route.c) ---- */
 
 enum access { ACCESS_ANYONE, ACCESS_CLAIMER, ACCESS_ADMIN };
 enum body_kind { BODY_NONE, BODY_JSON };
-enum path_ids { IDS_NONE, IDS_COUPON, IDS_ISSUE, IDS_USER };
+enum path_ids { IDS_NONE, IDS_COUPON, IDS_ISSUE, IDS_USER, IDS_CLAIM };
 /* REFUSED: any parameter is a fault; OWN: the handler looks; IGNORED: probes may add some. */
 enum query_kind { QUERY_REFUSED, QUERY_OWN, QUERY_IGNORED };
 
@@ -209,6 +221,8 @@ bool route_may_admin(struct call *call);
 
 void handle_claim(struct call *call, const struct http_head *head, struct slice body);
 void handle_claim_original(struct call *call, const struct http_head *head, struct slice body);
+void handle_claim_original_async(struct call *call, const struct http_head *head,
+                                 struct slice body);
 void claims_send(struct api_loop *loop); /* hands this turn's claims to the issuer */
 void claims_free(struct api_loop *loop);
 /* Which refusal a verdict is; not for ISSUED and REPLAYED. */

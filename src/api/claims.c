@@ -42,11 +42,11 @@ static void flight_put_back(struct api_loop *loop, struct flight *flight) {
 }
 
 /* A place in this turn's batch; NULL: no memory. */
-static struct claim *claim_place(struct api_loop *loop) {
-    if (!loop->gathering) {
-        loop->gathering = flight_take(loop);
+static struct claim *claim_place(struct api_loop *loop, bool respond_async) {
+    if (!loop->gathering[respond_async]) {
+        loop->gathering[respond_async] = flight_take(loop);
     }
-    struct flight *flight = loop->gathering;
+    struct flight *flight = loop->gathering[respond_async];
     if (!flight) {
         return NULL;
     }
@@ -65,14 +65,16 @@ static struct claim *claim_place(struct api_loop *loop) {
     return &flight->batch.claims[flight->batch.count++];
 }
 
-static void gather(struct call *call) {
+static void flight_send(struct api_loop *loop, bool respond_async);
+
+static void gather(struct call *call, bool respond_async) {
     struct api_loop *loop = call->loop;
     if (issuer_state(loop->api->issuer) == ISSUER_STARTING) {
         figures_claim(&loop->figures, VERDICT_STARTING);
         problem_reply(call, PROBLEM_STARTING, "The server is reading its record.");
         return;
     }
-    struct claim *claim = claim_place(loop);
+    struct claim *claim = claim_place(loop, respond_async);
     if (!claim) {
         figures_claim(&loop->figures, VERDICT_OVERLOADED);
         problem_reply(call, PROBLEM_OVERLOADED, "No memory for another claim.");
@@ -84,36 +86,42 @@ static void gather(struct call *call) {
         .user_id = call_user_id(call),
         .request_key = call_request_key(call),
         .context = call,
+        .respond_async = respond_async,
     };
-    if (loop->gathering->batch.count == CLAIM_BATCH_MAX) {
-        claims_send(loop);
+    if (loop->gathering[respond_async]->batch.count == CLAIM_BATCH_MAX) {
+        flight_send(loop, respond_async);
     }
 }
 
 static void claim(struct call *call, const struct http_head *head, struct slice body,
-                  bool with_coupon) {
+                  bool with_coupon, bool respond_async) {
     struct fault fault;
     if (claim_body_read(call, body, with_coupon, &fault) || input_request_key(call, head, &fault)) {
         problem_reply_fault(call, &fault);
         return;
     }
-    gather(call);
+    gather(call, respond_async);
 }
 
 void handle_claim(struct call *call, const struct http_head *head, struct slice body) {
-    claim(call, head, body, false);
+    claim(call, head, body, false, input_prefers_async(head));
 }
 
 void handle_claim_original(struct call *call, const struct http_head *head, struct slice body) {
-    claim(call, head, body, true);
+    claim(call, head, body, true, false);
 }
 
-void claims_send(struct api_loop *loop) {
-    struct flight *flight = loop->gathering;
+void handle_claim_original_async(struct call *call, const struct http_head *head,
+                                 struct slice body) {
+    claim(call, head, body, true, true);
+}
+
+static void flight_send(struct api_loop *loop, bool respond_async) {
+    struct flight *flight = loop->gathering[respond_async];
     if (!flight || flight->batch.count == 0) {
         return;
     }
-    loop->gathering = NULL;
+    loop->gathering[respond_async] = NULL;
     int status = issuer_submit(loop->api->issuer, &flight->batch.job);
     if (status == STATUS_OK) {
         return;
@@ -125,6 +133,11 @@ void claims_send(struct api_loop *loop) {
                                             : "The server is stopping.");
     }
     flight_put_back(loop, flight);
+}
+
+void claims_send(struct api_loop *loop) {
+    flight_send(loop, false);
+    flight_send(loop, true);
 }
 
 /* ---- answering ---- */
@@ -146,6 +159,29 @@ static void answer_issued(struct call *call, const struct claim *claim) {
         render_issue(body, reference, claim->user_id, claim->issued_at_us);
     }
     reply_json(call, original ? 200 : 201);
+}
+
+/* It has a place in the queue, no more: 202, where to ask what became of it; for the original's
+ * calls true. */
+static void answer_admitted(struct call *call, const struct claim *claim) {
+    struct buffer *fields = reply_fields(call);
+    struct buffer *body = reply_body(call);
+    if (call->route->ids == IDS_NONE) {
+        buffer_text(body, "true");
+        reply_json(call, 200);
+        return;
+    }
+    buffer_text(fields, "Location: ");
+    render_claim_url(fields, claim);
+    buffer_text(fields, "\r\nRetry-After: 1\r\n");
+    buffer_text(body, "{\"status\":\"pending\",\"couponId\":");
+    buffer_u64(body, claim->coupon_id);
+    buffer_text(body, ",\"userId\":");
+    buffer_json_string(body, claim->user_id);
+    buffer_text(body, ",\"statusUrl\":\"");
+    render_claim_url(body, claim);
+    buffer_text(body, "\"}");
+    reply_json(call, 202);
 }
 
 static void answer_held(struct call *call, const struct claim *claim) {
@@ -196,7 +232,7 @@ static const struct {
 };
 
 enum problem claim_problem(enum verdict verdict) {
-    assert(verdict != VERDICT_ISSUED && verdict != VERDICT_REPLAYED);
+    assert(verdict != VERDICT_ISSUED && verdict != VERDICT_REPLAYED && verdict != VERDICT_ADMITTED);
     assert((size_t)verdict < COUNT_OF(refusals));
     return refusals[verdict].problem;
 }
@@ -204,6 +240,8 @@ enum problem claim_problem(enum verdict verdict) {
 static void answer_claim(struct call *call, const struct claim *claim) {
     if (claim->verdict == VERDICT_ISSUED || claim->verdict == VERDICT_REPLAYED) {
         answer_issued(call, claim);
+    } else if (claim->verdict == VERDICT_ADMITTED) {
+        answer_admitted(call, claim);
     } else if (claim->verdict == VERDICT_ALREADY_ISSUED) {
         answer_held(call, claim);
     } else if (claim->verdict == VERDICT_NOT_STARTED) {
@@ -227,9 +265,11 @@ static void answer_flight(struct job *job) {
 }
 
 void claims_free(struct api_loop *loop) {
-    if (loop->gathering) {
-        flight_put_back(loop, loop->gathering);
-        loop->gathering = NULL;
+    for (size_t i = 0; i < COUNT_OF(loop->gathering); i++) {
+        if (loop->gathering[i]) {
+            flight_put_back(loop, loop->gathering[i]);
+            loop->gathering[i] = NULL;
+        }
     }
     while (loop->spare) {
         struct flight *next = loop->spare->next;

@@ -36,6 +36,7 @@ struct errand *errand_new(struct call *call, enum job_kind kind, void (*answer)(
     errand->command.user_id = call_user_id(call);
     errand->command.key.key = call_request_key(call);
     errand->command.reference = call->reference;
+    errand->command.place = call->place;
     errand->call = call;
     errand->answer = answer;
     return errand;

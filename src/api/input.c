@@ -32,6 +32,31 @@ int input_request_key(struct call *call, const struct http_head *head, struct fa
     return STATUS_OK;
 }
 
+/* The first preference is what counts where one is given twice, and its parameters mean nothing
+ * here. A list, so the word may stand anywhere in it. */
+bool input_prefers_async(const struct http_head *head) {
+    size_t count = 0;
+    struct slice list = http_head_field(head, "prefer", &count);
+    while (list.size > 0) {
+        const char *comma = memchr(list.bytes, ',', list.size);
+        struct slice item = {list.bytes, comma ? (size_t)(comma - list.bytes) : list.size};
+        size_t used = item.size + (comma ? 1 : 0);
+        list = (struct slice){list.bytes + used, list.size - used};
+        while (item.size > 0 && (*item.bytes == ' ' || *item.bytes == '\t')) {
+            item = (struct slice){item.bytes + 1, item.size - 1};
+        }
+        size_t size = 0;
+        while (size < item.size && item.bytes[size] != ' ' && item.bytes[size] != ';' &&
+               item.bytes[size] != '\t') {
+            size++;
+        }
+        if (slice_is_nocase((struct slice){item.bytes, size}, "respond-async")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int input_user_id(struct call *call, struct slice user_id, struct fault *ret_fault) {
     if (!user_id_is_valid(user_id)) {
         return fault_invalid(ret_fault, "userId",

@@ -20,6 +20,7 @@ static const char *const verdict_names[] = {
     [VERDICT_NOT_STARTED] = "not-started",
     [VERDICT_ENDED] = "ended",
     [VERDICT_SOLD_OUT] = "sold-out",
+    [VERDICT_ADMITTED] = "admitted",
     [VERDICT_OVERLOADED] = "overloaded",
     [VERDICT_STORAGE_UNAVAILABLE] = "storage-unavailable",
     [VERDICT_OUTCOME_UNKNOWN] = "outcome-unknown",
@@ -122,17 +123,45 @@ static void tell_claims(struct buffer *text, struct api *api) {
     histogram(text, "coupon_claim_duration_seconds", "result=\"refused\"", &refused);
 }
 
+/* A family by itself, where this way to run counts it. */
+static void whole_histogram(struct buffer *text, const char *name,
+                            const struct histogram_reading *reading, const char *help) {
+    if (reading->bounds) {
+        family(text, name, "histogram", help);
+        histogram(text, name, "", reading);
+    }
+}
+
+static void tell_queue(struct buffer *text, const struct queue_figures *queue) {
+    if (!queue->present) {
+        return;
+    }
+    figure(text, "coupon_redis_waiting_entries", "gauge", queue->waiting,
+           "Entries in Redis that are not settled yet, of all nodes.");
+    figure_seconds(text, "coupon_redis_oldest_seconds", "gauge", queue->oldest_us,
+                   "How long the first of them has waited.");
+    figure(text, "coupon_redis_gates_open", "gauge", queue->gates_open,
+           "Partitions that admit claims, of 64; one opens with its first claim.");
+    figure(text, "coupon_redis_admitted_total", "counter", queue->admitted,
+           "Claims that this node had admitted.");
+    figure(text, "coupon_redis_asked_again_total", "counter", queue->asked_again,
+           "Claims that had to be admitted anew, as after a rebuild.");
+    figure(text, "coupon_redis_late_total", "counter", queue->late,
+           "Claims answered 202 at their deadline.");
+    figure(text, "coupon_redis_rebuilds_total", "counter", queue->rebuilt,
+           "Partitions that this node opened anew.");
+    figure(text, "coupon_rejects", "gauge", queue->rejects,
+           "Admitted claims that the ledger refused, kept in coupon_rejects.");
+}
+
 static void tell_writer(struct buffer *text, const struct issuer_figures *figures) {
-    family(text, "coupon_batch_claims", "histogram", "Claims decided together.");
-    histogram(text, "coupon_batch_claims", "", &figures->step_claims);
-    family(text, "coupon_commit_rows", "histogram", "Issues written by one commit.");
-    histogram(text, "coupon_commit_rows", "", &figures->commit_rows);
-    family(text, "coupon_commit_duration_seconds", "histogram",
-           "Deciding, writing and syncing the claims of one commit.");
-    histogram(text, "coupon_commit_duration_seconds", "", &figures->commit_us);
-    family(text, "coupon_checkpoint_duration_seconds", "histogram",
-           "Folding the write-ahead log into the file, between commits.");
-    histogram(text, "coupon_checkpoint_duration_seconds", "", &figures->checkpoint_us);
+    whole_histogram(text, "coupon_batch_claims", &figures->step_claims, "Claims decided together.");
+    whole_histogram(text, "coupon_commit_rows", &figures->commit_rows,
+                    "Issues written by one commit.");
+    whole_histogram(text, "coupon_commit_duration_seconds", &figures->commit_us,
+                    "Deciding, writing and syncing the claims of one commit.");
+    whole_histogram(text, "coupon_checkpoint_duration_seconds", &figures->checkpoint_us,
+                    "Folding the write-ahead log into the file, between commits.");
     figure(text, "coupon_commit_failures_total", "counter", figures->commit_failures,
            "Commits of claims that failed; their claims were told so.");
     figure(text, "coupon_queue_claims", "gauge", figures->queue_depth,
@@ -212,6 +241,7 @@ void handle_metrics(struct call *call, const struct http_head *head, struct slic
     tell_state(text, api);
     tell_claims(text, api);
     tell_writer(text, &figures);
+    tell_queue(text, &figures.queue);
     tell_coupons(text, api, figures.coupons);
     tell_http(text, api);
     tell_process(text, api);

@@ -11,9 +11,9 @@ static const struct route routes[] = {
     {HTTP_POST, "/v1/issue", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED, BODY_MAX,
      handle_claim_original},
     {HTTP_POST, "/v1/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED, BODY_MAX,
-     handle_claim_original},
+     handle_claim_original_async},
     {HTTP_POST, "/v2/issue-async", IDS_NONE, ACCESS_CLAIMER, BODY_JSON, QUERY_REFUSED, BODY_MAX,
-     handle_claim_original},
+     handle_claim_original_async},
     {HTTP_GET, "/v1/coupons/*", IDS_COUPON, ACCESS_ANYONE, BODY_NONE, QUERY_REFUSED, 0,
      handle_coupon_read},
     {HTTP_PATCH, "/v1/coupons/*", IDS_COUPON, ACCESS_ADMIN, BODY_JSON, QUERY_REFUSED, BODY_MAX,
@@ -24,6 +24,8 @@ static const struct route routes[] = {
      handle_user_issues_read},
     {HTTP_GET, "/v1/issues/*", IDS_ISSUE, ACCESS_CLAIMER, BODY_NONE, QUERY_REFUSED, 0,
      handle_issue_read},
+    {HTTP_GET, "/v1/claims/*", IDS_CLAIM, ACCESS_CLAIMER, BODY_NONE, QUERY_REFUSED, 0,
+     handle_claim_read},
     {HTTP_GET, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_NONE, QUERY_OWN, 0, handle_coupons_read},
     {HTTP_POST, "/v1/coupons", IDS_NONE, ACCESS_ADMIN, BODY_JSON, QUERY_REFUSED, BODY_MAX,
      handle_coupon_create},
@@ -203,6 +205,9 @@ static bool read_ids(struct call *call, struct slice segment) {
     }
     if (call->route->ids == IDS_USER) {
         return read_user(call, segment);
+    }
+    if (call->route->ids == IDS_CLAIM) {
+        return ticket_read(call, segment);
     }
     if (call->route->ids == IDS_ISSUE) {
         const char *dash = memchr(segment.bytes, '-', segment.size);

@@ -4,16 +4,28 @@
 
 #include <stdio.h>
 
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} subcommands[] = {
+    {"serve", command_serve},     {"worker", command_worker},   {"verify", command_verify},
+    {"export", command_export},   {"import", command_import},   {"backup", command_backup},
+    {"rejects", command_rejects}, {"rebuild", command_rebuild},
+};
+
 static void print_help(void) {
     printf("coupon " COUPON_VERSION ": first come, first served coupons, exact and durable\n"
            "\n"
            "usage: coupon SUBCOMMAND [options]\n"
            "\n"
-           "  serve     issue coupons over HTTP, recorded in one SQLite file\n"
-           "  verify    check every issue in a data folder against the promises\n"
+           "  serve     issue coupons over HTTP, recorded in one SQLite file or SQL server\n"
+           "  worker    settle what waits in Redis in the SQL ledger\n"
+           "  verify    check every issue in the record against the promises\n"
            "  export    write the issues of a data folder or a server as CSV or NDJSON\n"
            "  import    give issues of a coupon to the users of a CSV file\n"
            "  backup    copy the record of a data folder, also while its server runs\n"
+           "  rejects   list, drop or retry claims that the SQL ledger refused after Redis\n"
+           "  rebuild   begin the queues of Redis anew, by hand\n"
            "  version   print the version\n"
            "  help      print this\n"
            "\n"
@@ -37,20 +49,10 @@ int main(int argc, char **argv) {
         print_help();
         return EXIT_CODE_USAGE;
     }
-    if (strcmp(argv[1], "serve") == 0) {
-        return command_serve(argc - 2, argv + 2);
-    }
-    if (strcmp(argv[1], "verify") == 0) {
-        return command_verify(argc - 2, argv + 2);
-    }
-    if (strcmp(argv[1], "export") == 0) {
-        return command_export(argc - 2, argv + 2);
-    }
-    if (strcmp(argv[1], "import") == 0) {
-        return command_import(argc - 2, argv + 2);
-    }
-    if (strcmp(argv[1], "backup") == 0) {
-        return command_backup(argc - 2, argv + 2);
+    for (size_t i = 0; i < COUNT_OF(subcommands); i++) {
+        if (strcmp(argv[1], subcommands[i].name) == 0) {
+            return subcommands[i].run(argc - 2, argv + 2);
+        }
     }
     if (is_any(argv[1], "version", "--version", "-V")) {
         return command_version();

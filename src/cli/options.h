@@ -38,5 +38,8 @@ int command_verify(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_backup(int argc, char **argv);
 int command_import(int argc, char **argv);
+int command_worker(int argc, char **argv);
+int command_rejects(int argc, char **argv);
+int command_rebuild(int argc, char **argv);
 
 #endif

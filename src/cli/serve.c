@@ -1,6 +1,7 @@
-/* coupon serve: the embedded server's life, from options to exit.
+/* coupon serve: a server's life, from options to exit: embedded (--data), or a node of several on
+ * one SQL ledger (--ledger).
  *
- *   options -> folder, ledger, writer -> credentials -> port -> wait -> drain -> close
+ *   options -> ledger, writer -> credentials -> port -> wait -> drain -> close
  *
  * The port opens while the writer still reads the record: claims get 503 `starting` until
  * event=ready. It waits for SIGTERM or SIGINT, or for the issuer to say that it is broken;
@@ -25,6 +26,9 @@
 enum option {
     OPTION_LISTEN,
     OPTION_DATA,
+    OPTION_LEDGER,
+    OPTION_REDIS,
+    OPTION_WEAK_DURABILITY,
     OPTION_THREADS,
     OPTION_ADMIN_TOKEN_FILE,
     OPTION_CLAIM_AUTH,
@@ -42,11 +46,24 @@ enum option {
 static const struct option_spec specs[] = {
     [OPTION_LISTEN] = {"listen", "ADDRESS:PORT", "where to listen; port 0: any free one",
                        "127.0.0.1:8080"},
-    [OPTION_DATA] = {"data", "DIR", "the data folder, made when it is missing", "data"},
+    [OPTION_DATA] = {"data", "DIR", "the data folder, made when it is missing; default: data",
+                     NULL},
+    [OPTION_LEDGER] = {"ledger", "URL",
+                       "instead of a data folder: postgresql://USER@HOST:PORT/DATABASE or "
+                       "mysql://…, which any number of servers share",
+                       NULL},
+    [OPTION_REDIS] = {"redis", "URL",
+                      "with --ledger: Redis in front of it, redis://USER:PASSWORD@HOST:PORT, with "
+                      "?cluster=1 for a Redis Cluster; coupon worker settles",
+                      NULL},
+    [OPTION_WEAK_DURABILITY] = {"allow-weak-durability", NULL,
+                                "take a SQL server whose settings may lose what it confirmed",
+                                NULL},
     [OPTION_THREADS] = {"threads", "N", "event loops; default: one a core", NULL},
     [OPTION_ADMIN_TOKEN_FILE] = {"admin-token-file", "FILE",
                                  "the operators' tokens, lines of NAME TOKEN; default: "
-                                 "DIR/admin-token, made at the first start",
+                                 "DIR/admin-token, made at the first start; must be given with "
+                                 "--ledger",
                                  NULL},
     [OPTION_CLAIM_AUTH] = {"claim-auth", "none|token|jwt",
                            "how claimers prove who they are; must be given on any address but "
@@ -80,7 +97,10 @@ enum { THREADS_MAX = 256, CONNECTIONS_MAX = 1000000, QUEUE_MAX = 10000000, LOG_M
 
 struct server {
     struct http_options http;
-    struct issuer_local_options issuer;
+    const char *ledger_url; /* NULL: embedded */
+    struct issuer_local_options local;
+    struct issuer_sql_options sql;
+    struct issuer_redis_options redis;
     char host[64];
     struct api_rules rules;
     struct secret_files secrets;
@@ -195,10 +215,41 @@ static bool read_secret_files(const char **values, struct server *server) {
     server->secrets.jwt_key.public = server->rules.jwt_algorithm != JWT_HS256;
     if (secret_files_init(&server->secrets, values[OPTION_ADMIN_TOKEN_FILE],
                           values[OPTION_CLAIM_TOKEN_FILE], values[OPTION_JWT_KEY_FILE],
-                          values[OPTION_DATA], &complaint)) {
+                          values[OPTION_DATA] ? values[OPTION_DATA] : "", &complaint)) {
         fprintf(stderr, "coupon serve: %s\n", complaint.text);
         return false;
     }
+    return true;
+}
+
+/* Where the record is: in a folder of ours, or in a SQL server. */
+static bool read_place(const char **values, struct server *server) {
+    const char *url = values[OPTION_LEDGER];
+    if (url && values[OPTION_DATA]) {
+        fprintf(stderr, "coupon serve: the record is in --data or in --ledger, not in both\n");
+        return false;
+    }
+    if (url && !values[OPTION_ADMIN_TOKEN_FILE]) {
+        fprintf(stderr,
+                "coupon serve: --ledger wants --admin-token-file, alike for all servers of this "
+                "ledger: lines of NAME TOKEN, one of which can be made by\n"
+                "  (umask 077; echo \"ops $(openssl rand -hex 32)\" > admin-token)\n");
+        return false;
+    }
+    if (!url && (values[OPTION_WEAK_DURABILITY] || values[OPTION_REDIS])) {
+        fprintf(stderr, "coupon serve: --%s goes with --ledger only\n",
+                values[OPTION_REDIS] ? "redis" : "allow-weak-durability");
+        return false;
+    }
+    if (!url && !values[OPTION_DATA]) {
+        values[OPTION_DATA] = "data";
+    }
+    server->ledger_url = url;
+    server->sql.ledger.url = url;
+    server->sql.ledger.weak_durability = values[OPTION_WEAK_DURABILITY] != NULL;
+    server->redis.ledger = server->sql.ledger;
+    server->redis.redis_url = values[OPTION_REDIS];
+    server->local.directory = values[OPTION_DATA];
     return true;
 }
 
@@ -207,8 +258,8 @@ static bool read_options(const char **values, struct server *server) {
     uint64_t connections = 0;
     uint64_t queue = 0;
     uint64_t log_mib = 0;
-    if (!read_rules(values, server) || !read_listen(values, server) ||
-        !read_secret_files(values, server) ||
+    if (!read_place(values, server) || !read_rules(values, server) ||
+        !read_listen(values, server) || !read_secret_files(values, server) ||
         (values[OPTION_THREADS] && !option_number(&specs[OPTION_THREADS], values[OPTION_THREADS], 1,
                                                   THREADS_MAX, &threads)) ||
         !option_number(&specs[OPTION_CONNECTIONS], values[OPTION_CONNECTIONS], 1, CONNECTIONS_MAX,
@@ -220,9 +271,10 @@ static bool read_options(const char **values, struct server *server) {
     }
     server->http.loop_count = (unsigned)threads;
     server->http.connections_max = (unsigned)connections;
-    server->issuer.queue_max = (size_t)queue;
-    server->issuer.directory = values[OPTION_DATA];
-    server->issuer.held_size_max = (int64_t)(log_mib << 20);
+    server->local.queue_max = (size_t)queue;
+    server->sql.queue_max = (size_t)queue;
+    server->redis.queue_max = (size_t)queue;
+    server->local.held_size_max = (int64_t)(log_mib << 20);
     return true;
 }
 
@@ -252,8 +304,11 @@ static void on_state(void *context, enum issuer_state state, const char *why) {
         }
         break;
     case ISSUER_UNWRITABLE:
-        log_event(LOG_ERROR, "storage-unavailable", LOG_TEXT("why", why),
-                  LOG_TEXT("hint", "claims get 503 until a write works; make room on the disk"));
+        log_event(
+            LOG_ERROR, "storage-unavailable", LOG_TEXT("why", why),
+            LOG_TEXT("hint", server->ledger_url
+                                 ? "claims get 503 until a write works; look at the SQL server"
+                                 : "claims get 503 until a write works; make room on the disk"));
         break;
     case ISSUER_BROKEN:
         if (server->former_state == ISSUER_STARTING) {
@@ -268,6 +323,12 @@ static void on_state(void *context, enum issuer_state state, const char *why) {
         break;
     }
     server->former_state = state;
+}
+
+static void on_rebuilt(void *context, unsigned partition, uint64_t epoch) {
+    (void)context;
+    log_event(LOG_INFO, "partition-opened", LOG_NUMBER("partition", partition),
+              LOG_NUMBER("epoch", epoch));
 }
 
 /* The writer's thread, or main's while it opens the record. */
@@ -344,8 +405,17 @@ static int start_api(struct server *server, struct complaint *complaint) {
     return status;
 }
 
+static int start_issuer(struct server *server, struct complaint *complaint) {
+    if (server->redis.redis_url) {
+        return issuer_redis_start(&server->redis, &server->running_issuer, complaint);
+    }
+    return server->ledger_url
+               ? issuer_sql_start(&server->sql, &server->running_issuer, complaint)
+               : issuer_local_start(&server->local, &server->running_issuer, complaint);
+}
+
 static int start(struct server *server, struct complaint *complaint) {
-    int status = issuer_local_start(&server->issuer, &server->running_issuer, complaint);
+    int status = start_issuer(server, complaint);
     if (status == STATUS_OK) {
         status = start_api(server, complaint);
     }
@@ -425,7 +495,10 @@ static void wait_for_end(struct server *server) {
             }
         } else if (polled[READY].revents) {
             polled[READY].fd = -1; /* poll passes over it from now on */
-            log_event(LOG_INFO, "ready", LOG_TEXT("data", server->issuer.directory));
+            log_event(LOG_INFO, "ready",
+                      server->ledger_url
+                          ? LOG_TEXT("mode", server->redis.redis_url ? "redis" : "sql")
+                          : LOG_TEXT("data", server->local.directory));
         }
     }
 }
@@ -453,7 +526,7 @@ static int serve(struct server *server) {
     if (sodium_init() < 0 || take_signals(server)) {
         return fail("cannot-start", &(struct complaint){"signals or randomness are missing"});
     }
-    digest_key_random(&server->issuer.digest_key);
+    digest_key_random(&server->local.digest_key);
     raise_descriptor_limit(server);
     int exit_code = EXIT_CODE_OK;
     if (start(server, &complaint)) {
@@ -473,7 +546,8 @@ int command_serve(int argc, char **argv) {
     static struct server server;
     if (!options_read("serve", specs, argc, argv, values, &help)) {
         if (help) {
-            printf("coupon serve: issue coupons over HTTP, recorded in one SQLite file\n\n"
+            printf("coupon serve: issue coupons over HTTP, recorded in one SQLite file or, with\n"
+                   "--ledger, in a SQL server that any number of servers share\n\n"
                    "usage: coupon serve [options]\n\n");
             options_print(specs);
             printf("\nSIGTERM or Ctrl-C: takes no new connections, finishes what is under way,\n"
@@ -485,13 +559,20 @@ int command_serve(int argc, char **argv) {
         return help ? EXIT_CODE_OK : EXIT_CODE_USAGE;
     }
     http_options_default(&server.http);
-    issuer_local_options_default(&server.issuer);
+    issuer_local_options_default(&server.local);
+    issuer_sql_options_default(&server.sql);
+    issuer_redis_options_default(&server.redis);
     if (!read_options(values, &server)) {
         return EXIT_CODE_USAGE;
     }
-    server.issuer.progress = on_progress;
-    server.issuer.held = on_held;
-    server.issuer.state_changed = on_state;
-    server.issuer.context = &server;
+    server.local.progress = on_progress;
+    server.local.held = on_held;
+    server.local.state_changed = on_state;
+    server.local.context = &server;
+    server.sql.state_changed = on_state;
+    server.sql.context = &server;
+    server.redis.state_changed = on_state;
+    server.redis.rebuilt = on_rebuilt;
+    server.redis.context = &server;
     return serve(&server);
 }

@@ -1,6 +1,7 @@
 /* coupon verify: every row of the record against I1, I2, I4 and I5, by the revisions that
- * were in force. Reads only; the folder is left as it is. */
+ * were in force. Reads only; the record is left as it is. */
 #include "cli/options.h"
+#include "cli/verify_redis.h"
 #include "engine/engine.h"
 #include "ledger/ledger.h"
 
@@ -9,9 +10,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum option { OPTION_DATA, OPTION_LEDGER, OPTION_REDIS, OPTION_COUNT };
+
 static const struct option_spec specs[] = {
-    {"data", "DIR", "the data folder of a server that is stopped", "data"},
-    {NULL, NULL, NULL, NULL},
+    [OPTION_DATA] = {"data", "DIR", "the data folder of a server that is stopped; default: data",
+                     NULL},
+    [OPTION_LEDGER] = {"ledger", "URL",
+                       "instead of a data folder: the SQL server's database, as for coupon serve; "
+                       "servers may go on using it",
+                       NULL},
+    [OPTION_REDIS] = {"redis", "URL",
+                      "with --ledger: the Redis in front of it too, compared with the record",
+                      NULL},
+    [OPTION_COUNT] = {NULL, NULL, NULL, NULL},
 };
 
 /* After so many lines violations are counted only. */
@@ -390,12 +401,28 @@ static int conclude(const struct verification *verification, int status,
     return EXIT_CODE_OK;
 }
 
-static int verify(const char *directory) {
+static int open_ledger(const char **values, struct ledger **ret_ledger,
+                       struct complaint *complaint) {
+    if (values[OPTION_LEDGER]) {
+        struct ledger_sql_options options = {.url = values[OPTION_LEDGER], .existing_only = true};
+        return ledger_open_url(&options, ret_ledger, complaint);
+    }
+    const char *directory = values[OPTION_DATA] ? values[OPTION_DATA] : "data";
+    struct ledger_sqlite_options options = {.directory = directory, .existing_only = true};
+    return ledger_sqlite_open(&options, ret_ledger, complaint);
+}
+
+/* The worse of the two: violations, then what could not be compared. */
+static int with_redis(const char **values, int record_code) {
+    int redis_code = verify_redis(values[OPTION_REDIS], values[OPTION_LEDGER]);
+    return record_code == EXIT_CODE_OK ? redis_code : record_code;
+}
+
+static int verify(const char **values) {
     struct complaint complaint = {0};
     struct ledger *ledger = NULL;
     struct verification verification = {0};
-    struct ledger_sqlite_options options = {.directory = directory, .existing_only = true};
-    int status = ledger_sqlite_open(&options, &ledger, &complaint);
+    int status = open_ledger(values, &ledger, &complaint);
     if (status) {
         fprintf(stderr, "coupon verify: %s\n", complaint.text);
         return status == STATUS_DAMAGED ? EXIT_CODE_FAILED : EXIT_CODE_USAGE;
@@ -410,23 +437,35 @@ static int verify(const char *directory) {
     engine_free(verification.holders);
     free(verification.revisions);
     free(verification.imports);
-    return exit_code;
+    return values[OPTION_REDIS] && exit_code != EXIT_CODE_USAGE ? with_redis(values, exit_code)
+                                                                : exit_code;
 }
 
 int command_verify(int argc, char **argv) {
-    const char *values[COUNT_OF(specs)];
+    const char *values[OPTION_COUNT];
     bool help = false;
     if (!options_read("verify", specs, argc, argv, values, &help)) {
         if (help) {
-            printf("coupon verify: check every issue in a data folder against the promises\n\n"
+            printf("coupon verify: check every issue in the record against the promises\n\n"
                    "usage: coupon verify [options]\n\n");
             options_print(specs);
             printf("\nJudges each row by the terms that were in force for it: I1 never more than\n"
                    "the quantity, I2 one a user, I4 ranks without gaps, I5 only within the\n"
-                   "period. Changes nothing. Exit code 0: no violation; 1: violations, or a\n"
-                   "damaged file; 2: could not be checked (a server holds the folder, no file).\n");
+                   "period. With --redis gates, queues, counts and holders are compared too: each\n"
+                   "difference is told with what it means, and is a violation only where Redis\n"
+                   "says more than is true. Changes nothing. Exit code 0: no violation; 1:\n"
+                   "violations, or a damaged record; 2: could not be checked (a server holds the\n"
+                   "folder, no file, the SQL server or Redis is away).\n");
         }
         return help ? EXIT_CODE_OK : EXIT_CODE_USAGE;
     }
-    return verify(values[0]);
+    if (values[OPTION_DATA] && values[OPTION_LEDGER]) {
+        fprintf(stderr, "coupon verify: the record is in --data or in --ledger, not in both\n");
+        return EXIT_CODE_USAGE;
+    }
+    if (values[OPTION_REDIS] && !values[OPTION_LEDGER]) {
+        fprintf(stderr, "coupon verify: --redis goes with --ledger, the record it stands before\n");
+        return EXIT_CODE_USAGE;
+    }
+    return verify(values);
 }

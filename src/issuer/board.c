@@ -193,9 +193,8 @@ int board_read(const struct board *board, uint64_t coupon_id, struct coupon_reco
     return status;
 }
 
-size_t board_quantities(const struct board *board, uint64_t after_id, size_t limit,
-                        struct coupon_quantities *ret_quantities) {
-    assert(limit <= BOARD_SLICE_MAX);
+static size_t quantities_slice(const struct board *board, uint64_t after_id, size_t limit,
+                               struct coupon_quantities *ret_quantities) {
     pthread_rwlock_rdlock(board->lock);
     size_t first = rank_of(board, after_id + 1);
     size_t count = 0;
@@ -208,5 +207,20 @@ size_t board_quantities(const struct board *board, uint64_t after_id, size_t lim
         };
     }
     pthread_rwlock_unlock(board->lock);
+    return count;
+}
+
+size_t board_quantities(const struct board *board, uint64_t after_id, size_t limit,
+                        struct coupon_quantities *ret_quantities) {
+    size_t count = 0;
+    while (count < limit) {
+        size_t slice = limit - count < BOARD_SLICE_MAX ? limit - count : BOARD_SLICE_MAX;
+        size_t got = quantities_slice(board, after_id, slice, &ret_quantities[count]);
+        count += got;
+        if (got < slice) {
+            break;
+        }
+        after_id = ret_quantities[count - 1].coupon_id;
+    }
     return count;
 }

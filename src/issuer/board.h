@@ -39,8 +39,8 @@ size_t board_count(const struct board *board); /* any thread */
 /* Any thread: a copy. STATUS_NOT_FOUND. */
 int MUST_CHECK board_read(const struct board *board, uint64_t coupon_id,
                           struct coupon_record *ret_coupon);
-/* Any thread: up to `limit` (<= BOARD_SLICE_MAX, so that the writer never waits long) of the
- * coupons with id > after_id, by id. Returns how many. */
+/* Any thread: up to `limit` of the coupons with id > after_id, by id; returns how many. Looked up
+ * in slices, so that the writer never waits long. */
 #define BOARD_SLICE_MAX 128
 size_t board_quantities(const struct board *board, uint64_t after_id, size_t limit,
                         struct coupon_quantities *ret_quantities);

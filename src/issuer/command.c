@@ -2,6 +2,7 @@
  *
  * A change is written first and then told to engine and board. When memory fails after the
  * commit the two are apart, which only a new start from the record can mend: BROKEN. */
+#include "issuer/change.h"
 #include "issuer/step.h"
 
 #include <stdio.h>
@@ -20,12 +21,6 @@ struct engine_terms core_terms(const struct coupon_record *coupon) {
     };
 }
 
-static int refuse(struct command *command, const char *field, const char *why) {
-    command->field = field;
-    command->why = why;
-    return STATUS_INVALID;
-}
-
 /* After a commit that memory could not follow. */
 static int fall_apart(struct core *core) {
     complain(&core->why, STATUS_NO_MEMORY, "no memory to follow a committed change");
@@ -35,42 +30,14 @@ static int fall_apart(struct core *core) {
 
 /* ---- create ---- */
 
-/* STATUS_NOT_FOUND: the key is new and the coupon is to be made. */
-static int find_creation(struct core *core, struct command *command) {
-    if (command->key.key.size == 0) {
-        return STATUS_NOT_FOUND;
-    }
-    uint64_t coupon_id = 0;
-    int status = ledger_creation_read(core->ledger, &command->key, &coupon_id);
-    if (status == STATUS_OK) {
-        command->replayed = true;
-        status = ledger_coupon_read(core->ledger, coupon_id, &command->coupon);
-        return status == STATUS_NOT_FOUND ? STATUS_DAMAGED : status;
-    }
-    return status;
-}
-
-/* FULL is what the ledger says of a full disk, and of a largest id that is in use when it is
- * to choose the next one. The second is no failed write. */
-static bool ids_are_used_up(struct core *core) {
-    struct coupon_record last;
-    size_t count = 0;
-    uint64_t before = (uint64_t)JSON_INTEGER_MAX - 1;
-    return ledger_coupons_read(core->ledger, before, 1, &last, &count) == STATUS_OK && count == 1;
-}
-
 /* The answer for a taken id does not depend on how many coupons there are. */
 static bool id_is_taken(struct core *core, uint64_t coupon_id) {
     struct coupon_record present;
     return coupon_id != 0 && ledger_coupon_read(core->ledger, coupon_id, &present) == STATUS_OK;
 }
 
-static const struct audit *audit_of(const struct command *command) {
-    return command->audit.admin.size ? &command->audit : NULL;
-}
-
 static int create(struct core *core, int64_t now_us, struct command *command) {
-    int status = find_creation(core, command);
+    int status = creation_find(core->ledger, command);
     if (status != STATUS_NOT_FOUND) {
         return status;
     }
@@ -78,20 +45,12 @@ static int create(struct core *core, int64_t now_us, struct command *command) {
     if (board_count(core->board) >= core->coupons_max) {
         return id_is_taken(core, coupon->id)
                    ? STATUS_EXISTS
-                   : refuse(command, "id", "The server holds all the coupons it can; archive one.");
+                   : command_refuse(command, "id",
+                                    "The server holds all the coupons it can; archive one.");
     }
-    coupon->created_us = now_us;
-    coupon->updated_us = now_us;
-    status =
-        ledger_coupon_create(core->ledger, coupon, &command->key, audit_of(command), &core->why);
-    if (status == STATUS_EXISTS) {
+    status = creation_write(core->ledger, now_us, command, &core->why);
+    if (status == STATUS_EXISTS || status == STATUS_INVALID) {
         return status;
-    }
-    if (status == STATUS_INVALID) {
-        return refuse(command, NULL, "The record does not take these values.");
-    }
-    if (status == STATUS_FULL && coupon->id == 0 && ids_are_used_up(core)) {
-        return refuse(command, "id", "There is no id above the last coupon's: name a free one.");
     }
     if (status) {
         core_failed(core, status);
@@ -105,59 +64,6 @@ static int create(struct core *core, int64_t now_us, struct command *command) {
 }
 
 /* ---- change ---- */
-
-static bool version_matches(const struct command *command, uint32_t version) {
-    if (!command->if_versions) {
-        return true;
-    }
-    for (size_t i = 0; i < command->if_version_count; i++) {
-        if (command->if_versions[i] == version) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void apply_patch(const struct command *command, struct coupon_record *coupon) {
-    const struct coupon_record *asked = &command->coupon;
-    unsigned set = command->patch_set;
-    if (set & PATCH_TITLE) {
-        snprintf(coupon->title, sizeof(coupon->title), "%s", asked->title);
-    }
-    if (set & PATCH_TOTAL_QUANTITY) {
-        coupon->total_quantity = asked->total_quantity;
-    }
-    if (set & PATCH_ISSUE_START) {
-        coupon->issue_start_us = asked->issue_start_us;
-    }
-    if (set & PATCH_ISSUE_END) {
-        coupon->issue_end_us = asked->issue_end_us;
-    }
-    if (set & PATCH_DISCOUNT_AMOUNT) {
-        coupon->discount_amount = asked->discount_amount;
-    }
-    if (set & PATCH_MIN_AVAILABLE_AMOUNT) {
-        coupon->min_available_amount = asked->min_available_amount;
-    }
-    if (set & PATCH_PAUSED) {
-        coupon->paused = asked->paused;
-    }
-    if (set & PATCH_METADATA) {
-        snprintf(coupon->metadata, sizeof(coupon->metadata), "%s", asked->metadata);
-    }
-}
-
-static int check_patched(struct command *command, const struct coupon_record *coupon) {
-    if (coupon->total_quantity != COUPON_UNLIMITED &&
-        coupon->total_quantity < (int64_t)coupon->issued_quantity) {
-        return refuse(command, "totalQuantity", "It may not be below what is issued already.");
-    }
-    if (coupon->issue_start_us >= coupon->issue_end_us) {
-        return refuse(command, command->patch_set & PATCH_ISSUE_END ? "issueEnd" : "issueStart",
-                      "issueStart must be before issueEnd.");
-    }
-    return STATUS_OK;
-}
 
 /* Engine and board follow a committed change. */
 static int follow_change(struct core *core, const struct coupon_record *coupon) {
@@ -175,27 +81,13 @@ static int follow_change(struct core *core, const struct coupon_record *coupon) 
 
 static int change(struct core *core, int64_t now_us, struct command *command) {
     struct coupon_record coupon;
-    int status = ledger_coupon_read(core->ledger, command->coupon.id, &coupon);
+    int status = change_prepare(core->ledger, now_us, command, &coupon);
     if (status) {
         return status;
     }
-    if (!version_matches(command, coupon.version)) {
-        return STATUS_CONFLICT;
-    }
-    if (coupon.archived_us) {
-        return refuse(command, "archived", "The coupon is archived, which is final.");
-    }
-    apply_patch(command, &coupon);
-    status = check_patched(command, &coupon);
-    if (status) {
-        return status;
-    }
-    coupon.version++;
-    coupon.updated_us = now_us;
-    coupon.archived_us = command->patch_set & PATCH_ARCHIVED ? now_us : 0;
-    status = ledger_coupon_change(core->ledger, &coupon, audit_of(command), &core->why);
+    status = change_write(core->ledger, &coupon, command, &core->why);
     if (status == STATUS_INVALID) {
-        return refuse(command, NULL, "The record does not take these values.");
+        return status;
     }
     if (status) {
         core_failed(core, status);
@@ -323,6 +215,8 @@ static int perform(struct core *core, int64_t now_us, struct command *command) {
     case JOB_AUDITS_READ:
         return ledger_audits_read(core->ledger, command->after_id, command->limit, command->audits,
                                   &command->audit_count);
+    case JOB_CLAIM_READ:
+        return STATUS_NOT_FOUND; /* no claim ever waits in a queue here */
     case JOB_CLAIMS:
         break;
     }

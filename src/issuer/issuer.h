@@ -1,8 +1,8 @@
 /* issuer: takes batches of claims and gives verdicts; the only way to an issue.
  *
- * One interface for every way to run (struct issuer_operations is how one joins); the
- * embedded one is here: a writer thread around engine and SQLite ledger. Not for: HTTP,
- * JSON, credentials. Called by the api from any loop's thread.
+ * One interface for every way to run (struct issuer_operations is how one joins): local, a writer
+ * thread around engine and SQLite ledger; sql, where a ledger that many share decides. Not for:
+ * HTTP, JSON, credentials. Called by the api from any loop's thread.
  *
  * A job (a batch of claims or a command) belongs to the issuer from a successful
  * issuer_submit until it calls job->done, in the writer's thread; the memory stays the
@@ -27,6 +27,8 @@ enum verdict {
     VERDICT_NOT_STARTED, /* starts_us tells when */
     VERDICT_ENDED,
     VERDICT_SOLD_OUT,
+    VERDICT_ADMITTED, /* it has a place in the queue, and no answer yet: queue_epoch, queue_n,
+                         rank (its place within that entry) */
     /* not verdicts on the claim but on us; 503. OVERLOADED and STARTING are never the issuer's:
      * so a submitter calls a claim that it could not hand over. */
     VERDICT_OVERLOADED,
@@ -42,11 +44,14 @@ struct claim {
     struct slice user_id;
     struct slice request_key; /* Idempotency-Key; size 0: none */
     void *context;            /* the submitter's */
+    bool respond_async;       /* a place in the queue is answer enough, where there is one */
     /* answered */
     enum verdict verdict;
     uint32_t rank;
     int64_t issued_at_us;
     int64_t starts_us;
+    uint64_t queue_epoch;
+    uint64_t queue_n;
 };
 
 /* ---- jobs ---- */
@@ -63,6 +68,8 @@ enum job_kind {
     JOB_ISSUES_READ,      /* reference (rank: after), limit -> issues, issue_count; NOT_FOUND */
     JOB_USER_ISSUES_READ, /* user -> holdings, holding_count: of coupons in memory */
     JOB_AUDITS_READ,      /* after_id, limit -> audits, audit_count */
+    JOB_CLAIM_READ,       /* reference.coupon_id, user_id, place -> standing, issue, reject;
+                             NOT_FOUND: no such coupon, or there is no queue here */
 };
 
 struct job {
@@ -102,6 +109,9 @@ enum coupon_patch_bit {
     PATCH_ARCHIVED = 256,
 };
 
+/* What became of a claim that was admitted. */
+enum claim_standing { CLAIM_ISSUED, CLAIM_PENDING, CLAIM_REFUSED, CLAIM_LOST };
+
 /* One issue that a user holds. */
 struct holding {
     struct issue_reference reference;
@@ -126,6 +136,9 @@ struct command {
     struct digest user;
     struct slice user_id;
     struct issue_record issue;
+    struct reject_place place; /* of the claim in its queue */
+    enum claim_standing standing;
+    struct reject_record reject; /* of CLAIM_REFUSED */
     uint64_t after_id;
     size_t limit;
     struct coupon_record *coupons; /* room for `limit`, the submitter's */
@@ -187,36 +200,21 @@ struct issuer_figures {
     struct histogram_reading commit_rows; /* issues a commit */
     struct histogram_reading commit_us;   /* deciding, writing and syncing such a batch */
     struct histogram_reading checkpoint_us;
+    struct queue_figures {
+        bool present;        /* there is a queue: Redis in front of SQL */
+        uint64_t waiting;    /* entries admitted and not settled, all partitions … */
+        int64_t oldest_us;   /* … and how long the first of them has waited */
+        uint64_t gates_open; /* of PARTITION_COUNT */
+        uint64_t admitted;   /* claims, by this node, as are the next … */
+        uint64_t asked_again;
+        uint64_t late;    /* answered with their place, at their deadline */
+        uint64_t rebuilt; /* gates opened anew */
+        uint64_t rejects; /* in the ledger */
+    } queue;
 };
 struct issuer_figures issuer_figures(const struct issuer *issuer);
 
-/* ---- the embedded issuer ---- */
-
-struct issuer_local_options {
-    const char *directory;     /* the data folder */
-    const char *vfs;           /* SQLite VFS; NULL: the default */
-    size_t queue_max;          /* claims that may wait; more: STATUS_FULL */
-    size_t coupons_max;        /* coupons not archived */
-    int64_t probe_interval_us; /* after a failure, how long until each new try to write */
-    int64_t held_size_max; /* this and `held` (may be NULL) as in struct ledger_sqlite_options */
-    void (*held)(void *context, bool broken, int64_t log_size);
-    int64_t (*clock_source)(void *context); /* NULL: CLOCK_REALTIME */
-    void *clock_context;
-    struct digest_key digest_key; /* random, from the caller */
-    /* In the writer's thread, on every change of state; may be NULL. BROKEN and the end of
-     * a start that failed (`why` says what to do) want the process to stop. */
-    void (*state_changed)(void *context, enum issuer_state state, const char *why);
-    /* In the writer's thread while it reads a long record; may be NULL. */
-    void (*progress)(void *context, uint64_t issues, uint64_t total);
-    void *context;
-};
-void issuer_local_options_default(struct issuer_local_options *ret_options);
-
-/* Opens the ledger (STATUS_BUSY, DAMAGED, NEWER, IO at once; INVALID: the record is over 60 s
- * ahead of the clock) and starts the writer, which reads the record: STARTING until it is
- * READY, or BROKEN when the record cannot be used. */
-int MUST_CHECK issuer_local_start(const struct issuer_local_options *options,
-                                  struct issuer **ret_issuer, struct complaint *complaint);
+#include "issuer/start.h" /* how each way to run is started */
 
 /* The process is to end: what takes long and changes nothing (reading the record at the
  * start, looking through an archived coupon) is given up from now on; such a command gets

@@ -213,18 +213,8 @@ static int local_coupon(const struct issuer *issuer, uint64_t coupon_id,
 
 static size_t local_quantities(const struct issuer *issuer, uint64_t after_id, size_t limit,
                                struct coupon_quantities *ret_quantities) {
-    const struct board *board = ((const struct local *)issuer)->core->board;
-    size_t count = 0;
-    while (count < limit) {
-        size_t slice = limit - count < BOARD_SLICE_MAX ? limit - count : BOARD_SLICE_MAX;
-        size_t got = board_quantities(board, after_id, slice, &ret_quantities[count]);
-        count += got;
-        if (got < slice) {
-            break;
-        }
-        after_id = ret_quantities[count - 1].coupon_id;
-    }
-    return count;
+    return board_quantities(((const struct local *)issuer)->core->board, after_id, limit,
+                            ret_quantities);
 }
 
 static struct issuer_figures local_figures(const struct issuer *issuer) {

@@ -2,6 +2,43 @@
  * same for all of them. For the issuer's writer thread and verify. */
 #include "ledger/ledger.h"
 
+/* ---- what the stores share ---- */
+
+/* As the stores' decoders ask of a row. Here, since CHECKs in SQLite's table took a fifth of the
+ * time of an append. */
+static bool issue_is_possible(const struct issue_row *issue) {
+    return issue->reference.coupon_id >= 1 && issue->reference.coupon_id <= JSON_INTEGER_MAX &&
+           issue->reference.rank >= 1 && issue->user_id.size >= 1 &&
+           issue->user_id.size <= USER_ID_MAX && issue->request_key.size <= REQUEST_KEY_MAX &&
+           issue->claim_id.size <= CLAIM_ID_MAX && issue->issued_at_us >= TIME_US_MIN &&
+           issue->issued_at_us <= TIME_US_MAX;
+}
+
+int ledger_rows_check(const struct issue_row *issues, size_t count, struct complaint *complaint) {
+    for (size_t i = 0; i < count; i++) {
+        if (!issue_is_possible(&issues[i])) {
+            return complain(complaint, STATUS_CONFLICT,
+                            "coupon %llu rank %u: its user, key or date cannot be in a ledger",
+                            (unsigned long long)issues[i].reference.coupon_id,
+                            issues[i].reference.rank);
+        }
+    }
+    return STATUS_OK;
+}
+
+void ledger_import_rows(const struct coupon_import *import, const struct slice *users, size_t at,
+                        size_t count, struct issue_row *ret_rows) {
+    for (size_t i = 0; i < count; i++) {
+        ret_rows[i] = (struct issue_row){
+            .reference = {import->coupon_id, import->first_rank + (uint32_t)(at + i)},
+            .user_id = users[at + i],
+            .issued_at_us = import->imported_us,
+        };
+    }
+}
+
+/* ---- the calls ---- */
+
 int ledger_close(struct ledger *ledger, struct complaint *complaint) {
     return ledger ? ledger->operations->close(ledger, complaint) : STATUS_OK;
 }

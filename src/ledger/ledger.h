@@ -1,15 +1,17 @@
 /* ledger: the durable record of coupons and issues.
  *
  * What is in the ledger happened; memory is rebuilt from it. One interface for every store
- * (struct ledger_operations is how a store joins); SQLite is here. Not for: deciding who
- * gets a coupon (engine) or when to write (issuer). Called by the issuer's writer thread
+ * (struct ledger_operations is how a store joins): SQLite, PostgreSQL, MySQL. Not for: deciding
+ * who gets a coupon (engine) or when to write (issuer). Called by the issuer's writer thread
  * and by verify; a ledger is used by one thread at a time.
  *
  * What a failed write means, for every call that writes:
  *   STATUS_NO_MEMORY, STATUS_FULL, STATUS_IO   nothing was written, the transaction is
  *       rolled back, the ledger can be used again (the "known failure" of I8);
- *   STATUS_AMBIGUOUS   fsync failed, or the rollback did: nobody knows what is durable.
- *       Every later call returns STATUS_AMBIGUOUS too; close, open anew, read again.
+ *   STATUS_AMBIGUOUS   fsync failed, or the rollback did, or the connection was lost in COMMIT:
+ *       nobody knows whether this write is durable, and only the record can tell: read it again.
+ *       SQLite: every later call returns STATUS_AMBIGUOUS too; close and open anew first.
+ *       SQL: this call only; the next one connects anew, and what it reads is final.
  * Writing to a ledger that was opened with existing_only is a programmer's mistake.
  */
 #ifndef COUPON_LEDGER_H
@@ -62,6 +64,7 @@ struct issue_row {
     struct issue_reference reference;
     struct slice user_id;
     struct slice request_key; /* size 0: none was sent */
+    struct slice claim_id;    /* size 0: none; SQLite keeps none, and no read tells it */
     int64_t issued_at_us;
 };
 
@@ -141,41 +144,12 @@ struct ledger_visitor {
 
 struct ledger; /* opaque; begins with its operations */
 
-/* ---- SQLite ---- */
-
-struct ledger_sqlite_options {
-    const char *directory; /* the data folder; made (0700) when it is missing */
-    const char *vfs;       /* SQLite VFS name; NULL: the default */
-    bool existing_only;    /* verify: STATUS_NOT_FOUND rather than a new file, and nothing
-                              in the folder is changed, not even by recovery or closing */
-    bool no_new;           /* import: STATUS_NOT_FOUND rather than a new file */
-    int64_t held_size_max; /* bytes the WAL may grow to for a backup's sake; 0: 1 GiB */
-    /* a backup keeps the WAL from being folded, or was broken by a fold; NULL: not told */
-    void (*held)(void *context, bool broken, int64_t wal_size);
-    void *held_context;
-};
-
-/* The VFS must keep its files under their names in the file system. A folder's lock, the names
- * in it and the copying of a backup are the operating system's.
- * Opens DIRECTORY/coupon.db and holds DIRECTORY/coupon.lock until closed. Recovers what a
- * crash left in the WAL and, before it returns, makes that durable in the main file.
- * STATUS_BUSY another process holds the folder, STATUS_DAMAGED, STATUS_NEWER,
- * STATUS_NOT_FOUND, STATUS_IO, STATUS_NO_MEMORY; the complaint says what to do. */
-int MUST_CHECK ledger_sqlite_open(const struct ledger_sqlite_options *options,
-                                  struct ledger **ret_ledger, struct complaint *complaint);
-
-/* Copies the ledger in DIRECTORY to TARGET/coupon.db, whole, folded and checked, also while
- * another process uses it. TARGET is made, or empty, and as it was after a failure. A negative
- * return of `progress` gives up. STATUS_EXISTS, STATUS_INVALID: not this TARGET;
- * STATUS_CONFLICT: it took longer than the ledger could wait; and as for opening. */
-int MUST_CHECK ledger_sqlite_backup(const char *directory, const char *target,
-                                    int (*progress)(void *context, int64_t copied, int64_t total),
-                                    void *context, struct complaint *complaint);
+#include "ledger/open.h" /* how each store is opened */
 
 /* ---- any store ---- */
 
-/* Writes what is pending, folds the WAL into the file and closes. Takes NULL. Returns
- * STATUS_OK, or why the last folding failed (what was committed is safe all the same). */
+/* Closes, SQLite after folding the WAL into the file. Takes NULL. Returns STATUS_OK, or why the
+ * last folding failed (what was committed is safe all the same). */
 int ledger_close(struct ledger *ledger, struct complaint *complaint);
 
 /* The latest moment the record tells of: issues, creations, changes. 0 when empty. */
@@ -215,7 +189,7 @@ int MUST_CHECK ledger_creation_read(struct ledger *ledger, const struct creation
 int MUST_CHECK ledger_coupon_change(struct ledger *ledger, const struct coupon_record *coupon,
                                     const struct audit *audit, struct complaint *complaint);
 
-/* Reads. STATUS_NOT_FOUND; STATUS_IO or STATUS_DAMAGED when the file cannot be read. */
+/* Reads. STATUS_NOT_FOUND; STATUS_IO or STATUS_DAMAGED when the record cannot be read. */
 int MUST_CHECK ledger_coupon_read(struct ledger *ledger, uint64_t coupon_id,
                                   struct coupon_record *ret_coupon);
 /* Up to `limit` (<= LEDGER_SLICE_MAX) coupons with id > after_id, by id, archived included. */
@@ -230,7 +204,8 @@ int MUST_CHECK ledger_issues_read(struct ledger *ledger, struct issue_reference 
 int MUST_CHECK ledger_audits_read(struct ledger *ledger, uint64_t after_id, size_t limit,
                                   struct audit_record *ret_audits, size_t *ret_count);
 
-/* Hands the whole record to the visitor. STATUS_DAMAGED when rows contradict the schema. */
+/* Hands the whole record, as it was at one moment, to the visitor, which makes no call of this
+ * ledger. STATUS_DAMAGED when rows contradict the schema. */
 int MUST_CHECK ledger_visit(struct ledger *ledger, const struct ledger_visitor *visitor,
                             struct complaint *complaint);
 
@@ -238,12 +213,16 @@ int MUST_CHECK ledger_visit(struct ledger *ledger, const struct ledger_visitor *
 int MUST_CHECK ledger_probe(struct ledger *ledger, struct complaint *complaint);
 
 /* Housekeeping between batches (SQLite: checkpoint when due, or sooner when `idle`: nobody
- * waits). STATUS_AMBIGUOUS as for a write; STATUS_IO or STATUS_FULL: will be tried again. */
+ * waits; SQL: nothing). STATUS_AMBIGUOUS as for a write; STATUS_IO or STATUS_FULL: it will be
+ * tried again. */
 int MUST_CHECK ledger_tend(struct ledger *ledger, bool idle, struct complaint *complaint);
 
-/* The store's own check of its file (SQLite: PRAGMA quick_check). STATUS_DAMAGED. */
+/* The store's own check (SQLite: PRAGMA quick_check of the file; SQL: the keys and CHECKs that
+ * the promises rest on are there, and valid). STATUS_DAMAGED. */
 int MUST_CHECK ledger_check(struct ledger *ledger, struct complaint *complaint);
 
-#include "ledger/store.h" /* how a store joins */
+#include "ledger/partitions.h" /* … and the queues of the distributed protocol */
+#include "ledger/settle.h"     /* what programs that share a ledger ask of it */
+#include "ledger/store.h"      /* how a store joins */
 
 #endif

@@ -96,7 +96,7 @@ int sqlite_coupon_decode(sqlite3_stmt *statement, struct coupon_record *ret_coup
 }
 
 int sqlite_issue_decode(sqlite3_stmt *statement, uint64_t coupon_id, struct issue_row *ret_issue) {
-    struct issue_row issue;
+    struct issue_row issue = {.issued_at_us = 0};
     int64_t rank;
     if (sqlite_integer_decode(statement, 0, 1, UINT32_MAX, &rank) < 0 ||
         text_decode(statement, 1, 1, USER_ID_MAX, &issue.user_id) < 0 ||

@@ -67,8 +67,8 @@ static const char revisions_table[] =
 
 /* Clustered by (coupon_id, rank_no): appends go to a coupon's right edge, and its record is
  * read in order. That a user holds one issue only (I2) is checked in memory, see the design.
- * No CHECKs: they took a fifth of the time of an append. issue_is_possible in
- * sqlite_write.c and sqlite_issue_decode ask the same of every row. */
+ * No CHECKs: they took a fifth of the time of an append. ledger_rows_check and
+ * sqlite_issue_decode ask the same of every row. */
 static const char issues_table[] =
     "CREATE TABLE coupon_issues (\n"
     "  coupon_id INTEGER NOT NULL REFERENCES coupons (id),\n"

@@ -54,7 +54,7 @@ static int visit_issues(struct visit *visit, uint64_t coupon_id) {
     int status = STATUS_OK;
     int result;
     while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
-        struct issue_row issue;
+        struct issue_row issue = {.issued_at_us = 0};
         if (sqlite_issue_decode(statement, coupon_id, &issue) < 0) {
             status = issue_damaged(visit, statement, coupon_id);
             break;

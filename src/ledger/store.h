@@ -28,9 +28,24 @@ struct ledger_operations {
     int (*check)(struct ledger *, struct complaint *);
 };
 
+#include "ledger/settle_store.h" /* … and what a SQL store does besides */
+
 /* The first member of every store's own struct. */
 struct ledger {
     const struct ledger_operations *operations;
+    const struct ledger_shared_operations *shared;        /* NULL: one program has it alone … */
+    const struct ledger_partition_operations *partitions; /* … and so is this */
 };
+
+/* Whether every row can be in a ledger: ids, ranks, dates and the sizes of the texts. The stores
+ * ask before they write, as their tables have few or no CHECKs on issues. STATUS_CONFLICT. */
+int MUST_CHECK ledger_rows_check(const struct issue_row *issues, size_t count,
+                                 struct complaint *complaint);
+
+/* Rows `at` … `at` + count - 1 of the import, counted from 0; they share the users' bytes. */
+void ledger_import_rows(const struct coupon_import *import, const struct slice *users, size_t at,
+                        size_t count, struct issue_row *ret_rows);
+/* How many rows of an import the stores make at a time: as many as of a large batch of claims. */
+#define LEDGER_IMPORT_ROWS 2048
 
 #endif

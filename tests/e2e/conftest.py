@@ -1,5 +1,8 @@
 """Servers, folders, seeds for the end-to-end tests. They run the real binary named by
-COUPON_BINARY (default build/coupon); COUPON_TEST_SCALE makes loads larger or smaller."""
+COUPON_BINARY (default build/coupon); COUPON_TEST_SCALE makes loads larger or smaller.
+
+COUPON_TEST_LEDGER=postgres or mariadb runs them in SQL mode: every server on a database of its own.
+Tests that are about the data folder are marked `embedded`, and are not part of that run."""
 
 import os
 import random
@@ -7,7 +10,8 @@ import subprocess
 
 import pytest
 
-from support.server import BINARY, Server
+from support import ledgers
+from support.server import BINARY, Server, run
 
 SCALE = float(os.environ.get("COUPON_TEST_SCALE", "1"))
 SEED = int(os.environ.get("COUPON_TEST_SEED") or random.SystemRandom().randrange(2**32))
@@ -15,12 +19,33 @@ SMALL_DISK_SIZE = 24 << 20  # more than a -wal may have before it is folded
 
 
 def pytest_report_header(config):
-    return "coupon: %s, COUPON_TEST_SCALE=%g, COUPON_TEST_SEED=%d" % (BINARY, SCALE, SEED)
+    return "coupon: %s, COUPON_TEST_SCALE=%g, COUPON_TEST_SEED=%d, COUPON_TEST_LEDGER=%s" % (
+        BINARY, SCALE, SEED, ledgers.KIND)
 
 
 def pytest_sessionstart(session):
     if not os.access(BINARY, os.X_OK):
         pytest.exit("no binary at %s: build it, or name it with COUPON_BINARY" % BINARY, 2)
+    if ledgers.missing():
+        pytest.exit("NOT TESTED: " + ledgers.missing(), 2)
+    if ledgers.KIND and "--ledger" not in run("serve", "--help").stdout:
+        pytest.exit("NOT TESTED: %s has no SQL mode (coupon serve --ledger)" % BINARY, 2)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    ledgers.end()  # after the fixtures, whose databases are in it
+
+
+def pytest_collection_modifyitems(config, items):
+    """In SQL mode, leaves out what is about the data folder; each says why."""
+    embedded = [item for item in items if item.get_closest_marker("embedded")]
+    for item in embedded:
+        assert len(item.get_closest_marker("embedded").args) == 1, "%s: why?" % item.nodeid
+    if ledgers.KIND and embedded:
+        config.hook.pytest_deselected(items=embedded)
+        left_out = set(embedded)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture
@@ -68,6 +93,8 @@ def _end_all(made):
             server.end()
         except BaseException as error:  # end the others first
             errors.append(error)
+    for server in made:
+        ledgers.drop(server.data)
     if errors:
         raise errors[0]
 

@@ -19,6 +19,8 @@ from support import check, record
 from support.crowd import Load
 from support.server import BINARY, SANITIZER_WORDS, environment, run, verify
 
+pytestmark = pytest.mark.embedded("coupon backup copies a data folder")
+
 THREADS = 8
 BACKUPS = 5
 DEADLINE_S = 60

@@ -8,6 +8,8 @@ import pytest
 from support import check
 from support.server import run
 
+pytestmark = pytest.mark.embedded("the command line of a data folder")
+
 FLAGS = ["listen", "data", "threads", "admin-token-file", "claim-auth", "claim-token-file",
          "jwt-algorithm", "jwt-key-file", "jwt-issuer", "jwt-audience", "connections", "queue"]
 TOKEN = "a-token-of-our-own-that-is-long-enough-0123456789"

@@ -12,6 +12,8 @@ from support import check, record
 from support.crowd import Load
 from support.server import Server, logfmt, verify
 
+pytestmark = pytest.mark.embedded("the data folder itself")
+
 
 def fingerprint(data):
     """Without the lock, which carries no record."""

@@ -12,7 +12,7 @@ from support import check, record
 from support.crowd import Load
 from support.server import verify
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.embedded("a full disk under the data folder")]
 
 DEADLINE_S = 60
 ROUNDS = 3

@@ -14,6 +14,8 @@ import pytest
 from support import check
 from support.server import BINARY, environment
 
+pytestmark = pytest.mark.embedded("its commands are those of a data folder")
+
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 BLOCK = re.compile(r"^(<!-- not run: [^\n]*-->\n)?```sh\n(.*?)^```$|^## (.*?)$",
                    re.MULTILINE | re.DOTALL)

@@ -4,8 +4,12 @@ import csv
 import io
 import json
 
+import pytest
+
 from support import check, record
 from support.server import run, verify
+
+pytestmark = pytest.mark.embedded("coupon export --data")
 
 USERS = ["alice", 'quo"ted', "com,ma", "=sum(1)", "7"]
 

@@ -40,6 +40,7 @@ def give(admin, coupon, users):
 # ---- a server that gives it -----------------------------------------------------------------
 
 
+@pytest.mark.embedded("compared with coupon export --data")
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
 def test_server_and_folder_give_the_same_bytes(server, tmp_path, form):
     with server.admin() as admin:
@@ -61,6 +62,7 @@ def test_server_and_folder_give_the_same_bytes(server, tmp_path, form):
     assert output.read_text() == folder.stdout
 
 
+@pytest.mark.embedded("compared with coupon export --data")
 def test_more_coupons_than_a_page_has(server):
     with server.admin() as admin:
         for i in range(1003):

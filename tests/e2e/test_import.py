@@ -12,6 +12,8 @@ import pytest
 from support import check, record
 from support.server import BINARY, environment, run, verify
 
+pytestmark = pytest.mark.embedded("coupon import --data")
+
 
 def made(server, **terms):
     """The folder of a stopped server with one coupon of these terms, and what was asked for

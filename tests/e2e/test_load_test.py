@@ -1,19 +1,18 @@
 """The load test: that it runs, and that its comparison would notice what it is there for."""
 
-import importlib.util
 import json
-import os
-import subprocess
 import sys
 
 import pytest
 
+from support.load_test import FOLDER, judgement, needs_locust, run
 from support.server import BINARY
 
-FOLDER = os.path.join(os.path.dirname(__file__), "..", "..", "load-test")
 sys.path.insert(0, FOLDER)
 
 import compare  # noqa: E402  it lies in load-test/
+
+pytestmark = pytest.mark.embedded("the comparison, and a server of its own")
 
 QUANTITY = 3
 HONEST = [{"user": "a", "answer": "issued", "rank": 1},
@@ -48,7 +47,7 @@ def test_a_crowd_smaller_than_the_quantity_gets_one_each():
     assert with_record(HONEST[:4], quantity=9) == []
 
 
-@pytest.mark.parametrize("lost", ["failed", "cut-off"])
+@pytest.mark.parametrize("lost", ["failed", "cut-off", "admitted"])
 def test_a_lost_answer_may_have_been_an_issue_or_not(lost):
     answers = HONEST[:3] + [{"user": "e", "answer": lost}]
     assert with_record(answers, ROWS[:2], quantity=9) == []
@@ -96,22 +95,6 @@ def test_a_table_shows_what_disagrees():
     assert "NO" in table and "c was told rank 3, the record says nothing" in table
 
 
-needs_locust = pytest.mark.skipif(not importlib.util.find_spec("locust"),
-                                  reason="python3-locust is not installed")
-
-
-def run(folder, *arguments, binary=BINARY):
-    return subprocess.run(
-        ["/usr/bin/python3", os.path.join(FOLDER, "run.py"), "--workers", "2", "--users", "20",
-         "--duration", "3s", "--quantity", "50", "--output", str(folder), *arguments],
-        env={**os.environ, "COUPON_BINARY": str(binary)}, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=180)
-
-
-def judgement(folder):
-    return json.loads((folder / "comparison.json").read_text())
-
-
 @needs_locust
 def test_a_short_run_agrees_with_the_record(tmp_path):
     done = run(tmp_path)
@@ -140,26 +123,9 @@ exec %s "$@"
     assert "rank 7 of mallory: nobody was told" in done.stdout
 
 
-@needs_locust
-def test_a_short_run_against_a_running_server_uses_its_count(tmp_path, server):
-    done = run(tmp_path, "--target", "http://%s:%d" % server.address,
-               "--admin-token-file", os.path.join(server.data, "admin-token"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "its file: ranks and users" in done.stdout
-    assert judgement(tmp_path)["answers"]["issued"] == 50
-    assert server.running()
-
-
 @pytest.mark.parametrize("arguments", [
     ["--target", "http://127.0.0.1:1"], ["--coupon", "1"], ["--duration", "0s"],
     ["--quantity", "0"], ["--users", "1"]])
 def test_arguments_that_do_not_go_together_are_refused(tmp_path, arguments):
     done = run(tmp_path, *arguments)
     assert done.returncode == 2 and "usage: ./dev load-test" in done.stderr
-
-
-def test_a_target_that_is_not_there_is_a_failure_to_run(tmp_path, server):
-    address = "http://%s:%d" % server.address
-    server.stop()
-    done = run(tmp_path, "--target", address, "--coupon", "1")
-    assert done.returncode == 2 and "Connection refused" in done.stderr

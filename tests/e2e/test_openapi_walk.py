@@ -8,11 +8,12 @@ import sqlite3
 
 import pytest
 
+from servers.cluster import DATABASE, Cluster, missing
 from support import check
 from support.contract import GOOD, METHODS, NEW, NO_COUPON, ORIGINAL, Contract, Walk, good_bytes
 from support.crowd import Load, in_parallel
-from support.server import run
-from support.wire import request_bytes
+from support.server import BINARY, run
+from support.wire import Client, request_bytes
 from test_credentials import GATEWAY, Signer, write
 from test_disk_full import fill, until
 
@@ -131,6 +132,49 @@ def test_issues_are_read(walk, shared_admin):
     ask("listIssues", None, 404, "coupon-not-found", couponId=NO_COUPON)
 
 
+def test_a_claim_that_is_none_is_not_found(walk, shared_admin):
+    for ticket in ("abc", "%d.1.1.0.YWxpY2U" % NO_COUPON):
+        walk.ask(shared_admin, "getClaim", None, 404, "not-found", params={"ticket": ticket})
+
+
+@pytest.mark.embedded("it has servers of its own, the same in every run")
+def test_behind_redis_claims_wait_for_their_answer(walk):
+    """No worker runs at first, so that what is admitted waits; the terms change in the record
+    alone, so that one is refused; and Redis forgets another."""
+    why = missing(BINARY)
+    if why:
+        pytest.skip("NOT TESTED: " + why)
+    with Cluster(BINARY, api=1, workers=0, proxy=False) as cluster:
+        cluster.start()
+        with Client(cluster.address, cluster.token) as admin:
+            def admitted(coupon, user):
+                answer = walk.ask(admin, "claimCoupon", {"userId": user}, 202,
+                                  params={"couponId": coupon}, fields=[("Prefer", "respond-async")])
+                assert answer.field("Location") == answer.json()["statusUrl"]
+                return {"ticket": answer.field("Location").rsplit("/", 1)[1]}
+
+            def standing(params):
+                return walk.ask(admin, "getClaim", None, 200, params=params).json()["status"]
+
+            issued, refused, lost = (check.new_coupon(admin)["id"] for _ in range(3))
+            tickets = {"issued": admitted(issued, "alice"), "refused": admitted(refused, "alice"),
+                       "lost": admitted(lost, "alice")}
+            assert {standing(one) for one in tickets.values()} == {"pending"}
+            for name in ("issueAsync", "issueAsyncV2"):
+                walk.ask(admin, name, {"userId": name, "couponId": issued}, 200)
+            batch = walk.ask(admin, "claimBatch", {"userIds": ["bob"]}, 200,
+                             params={"couponId": issued}).json()
+            assert batch == {"results": [{"userId": "bob", "result": "pending"}]}
+            cluster.sql.sql("UPDATE coupons SET paused = 1 WHERE id = %d" % refused, DATABASE)
+            cluster.redis.ask("DEL", *cluster.redis.ask("KEYS", "coupon:{p%02d}:*" % lost))
+            cluster.add_worker()
+            for expected, ticket in tickets.items():
+                until(lambda: standing(ticket) == expected, expected)
+            for ticket in tickets.values():
+                response = admin.call("HEAD", walk.operation("getClaim").target(**ticket))
+                assert walk.note("getClaim", response, to_head=True).status == 200
+
+
 def test_services_answer(walk, shared_server):
     with shared_server.client() as client:
         for name, operation in walk.contract.operations.items():
@@ -142,7 +186,7 @@ def test_whatever_get_answers_head_answers_too(walk, shared_admin):
     coupon = check.new_coupon(shared_admin)["id"]
     issue = check.issued(shared_admin.claim(coupon, "alice"))
     for name, operation in walk.contract.operations.items():
-        if operation.method == "GET":
+        if operation.method == "GET" and name != "getClaim":
             known = {"couponId": coupon, "issueId": issue["issueId"], "userId": "alice"}
             params = {key: known[key] for key in GOOD[name][0]}
             response = shared_admin.call("HEAD", operation.target(**params))
@@ -263,6 +307,8 @@ def test_another_users_token_is_refused(walk, new_server, tmp_path):
             ask(name, {"userId": "ann", **here}, 403, "forbidden", token=bob)
         ask("issue", here, 200, token=bob)
         ask("getIssue", None, 403, "forbidden", params={"issueId": issue["issueId"]}, token=bob)
+        ask("getClaim", None, 403, "forbidden",
+            params={"ticket": "%d.1.1.0.YW5u" % coupon}, token=bob)
         ask("listUserIssues", None, 403, "forbidden", params={"userId": "ann"}, token=bob)
         ask("listIssues", None, 403, "forbidden", params={**here, "userId": "ann"}, token=bob)
         for name, operation in walk.contract.operations.items():
@@ -274,6 +320,7 @@ def test_another_users_token_is_refused(walk, new_server, tmp_path):
 # -- when the server cannot -------------------------------------------------------------------
 
 
+@pytest.mark.embedded("the file is read at the start")
 def test_while_it_starts_every_call_is_told(walk, new_server, scaled):
     """A long record takes a moment to read; all requests come in one piece within it."""
     count = scaled(1000000)
@@ -304,6 +351,7 @@ def test_while_it_starts_every_call_is_told(walk, new_server, scaled):
         assert walk.note(operation.id, response).code == "starting"
 
 
+@pytest.mark.embedded("a full disk under the data folder")
 def test_on_a_full_disk_every_change_is_told(walk, new_server, small_disk):
     server = new_server(data=small_disk / "data").start()
     users = iter(range(10**9))
@@ -326,6 +374,7 @@ def test_on_a_full_disk_every_change_is_told(walk, new_server, small_disk):
         os.unlink(filler)
 
 
+@pytest.mark.embedded("a write to the file fails")
 def test_after_a_write_of_unknown_outcome_every_call_is_told(walk, new_server):
     """Requests begun before the drain and finished after the write that failed, which the
     process's limit on file sizes makes; the first byte of none is five seconds old by then."""
@@ -403,6 +452,7 @@ def test_a_batch_that_meets_a_full_queue_midway_says_so(walk, new_server):
     assert {one.code for one in load.told} == {None, "overloaded"}
 
 
+@pytest.mark.embedded("coupon import --data")
 def test_an_import_leaves_its_audit(walk, new_server, tmp_path):
     server = new_server().start()
     with server.admin() as admin:
@@ -419,6 +469,7 @@ def test_an_import_leaves_its_audit(walk, new_server, tmp_path):
 # -- the end of the walk ----------------------------------------------------------------------
 
 
+@pytest.mark.embedded("needs all scenarios, also those of the file")
 def test_all_that_is_documented_was_seen_and_nothing_else(walk):
     scenarios = {name for name, one in globals().items()
                  if name.startswith("test_") and "walk" in one.__code__.co_varnames}

@@ -124,6 +124,7 @@ def test_both_signals_stop_it_also_when_they_come_twice(server, number):
     assert verify(server.data).returncode == 0
 
 
+@pytest.mark.embedded("a write to the file fails")
 def test_a_write_of_unknown_outcome_in_the_drain_is_not_a_good_end(new_server):
     """Exit code 3 whenever the outcome of a write is unknown, also after SIGTERM. The write is
     made to fail by the process's limit on file sizes."""
@@ -150,6 +151,7 @@ def test_a_write_of_unknown_outcome_in_the_drain_is_not_a_good_end(new_server):
     assert verify(server.data).returncode == 0
 
 
+@pytest.mark.embedded("half a million rows planted in the file")
 def test_long_reads_do_not_hold_up_the_end(new_server):
     """What users hold of a large archived coupon takes the server long to look up; it gives
     that up when it is to stop."""
@@ -201,6 +203,7 @@ def test_a_hangup_of_all_clients_at_once_harms_nobody(server, admin, scaled):
     assert verify(server.data).returncode == 0
 
 
+@pytest.mark.embedded("the file")
 def test_a_stopped_server_leaves_one_plain_file(server, admin):
     """When the server is stopped, sqlite3 opens the file: nothing waits in a -wal."""
     import os

@@ -10,6 +10,8 @@ from support import check, record
 from support.server import run, verify
 from support.violation import assert_found
 
+pytestmark = pytest.mark.embedded("damage planted in the file")
+
 HOUR = 3600 * 10**6
 
 

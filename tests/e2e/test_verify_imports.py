@@ -9,6 +9,8 @@ from support import check, record
 from support.server import Server, run, verify
 from support.violation import assert_found
 
+pytestmark = pytest.mark.embedded("damage planted in the file")
+
 
 def give(data, coupon, users, folder):
     path = folder / "users.csv"

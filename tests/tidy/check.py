@@ -15,7 +15,7 @@ from pathlib import Path
 
 # Imports go down, may skip floors, never go sideways or up.
 FLOORS = {"base": 0, "engine": 1, "http": 2, "ledger": 2, "redis": 2,
-          "issuer": 3, "worker": 3, "api": 4, "cli": 5}
+          "partition": 3, "issuer": 4, "worker": 4, "api": 5, "cli": 6}
 
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 600
@@ -35,7 +35,7 @@ BANNED_CALL = re.compile(r"(?<![\w.>])(" + "|".join(BANNED) + r")\s*\(")
 BANNED_IN_SRC_ONLY = {"sscanf"}  # a test may read its own traces with it
 
 C_TREES = ("src", "tests", "bench")
-TEXT_TREES = ("src", "tests", "bench", "load-test", "deploy")
+TEXT_TREES = ("src", "tests", "bench", "load-test", "cluster", "deploy")
 TEXT_SUFFIXES = {".c", ".h", ".py", ".lua", ".sh"}
 TEXT_FILES = ("dev", ".ci/run")
 

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 from suite import figures, machine, pictures, processes, record, report  # noqa: E402
-from suite.parts import batch, engine, http, ledger, restart  # noqa: E402
+from suite.parts import batch, distributed, engine, http, ledger, restart  # noqa: E402
 from suite.run import Progress, Run, Settings, read_lines  # noqa: E402
 
 FACTS = {"cpu": "a processor", "cores": 2, "memory_gib": 4.0, "kernel": "6.1", "disk": "sda ext4",
@@ -68,6 +68,18 @@ def ledger_lines():
         {"bench": "append", "rowsPerCommit": rows, "rowsPerSecond": rows * 1000,
          "cpuNsPerRow": 900, "stallMaxUs": 5000} for rows in (16, 256, 2048)]
     return whole(ledger.lines_of([turn] * 5, [0.0] * 5))
+
+
+def distributed_lines():
+    roles = {"peer": ("node", "redis"), "admitted": ("node", "redis", "sql"),
+             "redis": report.ROLES, "sql": ("node", "sql"),
+             "sql postgresql": ("node", "sql")}
+    rates = {"peer": 40000, "admitted": 70000, "redis": 30000, "sql": 15000, "sql postgresql": 9000}
+    seen = {case: [turn | {f"cpu_us_of_{role}": 5.0 for role in roles[case]}
+                   for turn in loads(rate, 20)] for case, rate in rates.items()}
+    queue = {way: [{"rows_per_s": rate, "cpu_us_per_row": 1.0, "other_work": 0.0}] * 5
+             for way, rate in (("drain", 90000), ("insert", 100000))}
+    return whole([distributed.check_rows("peer", 105, 100, 5), *distributed.lines_of(seen, queue)])
 
 
 @pytest.fixture
@@ -167,7 +179,7 @@ def test_the_estimate_corrects_itself_by_what_was_slow():
     assert "3:20 of about 5:00  b (50 s)" in said.getvalue()
 
 
-@pytest.mark.parametrize("part", [engine, http, batch, restart, ledger])
+@pytest.mark.parametrize("part", [engine, http, batch, restart, ledger, distributed])
 def test_every_part_tells_beforehand_what_it_will_do(part, tmp_path):
     steps = part.steps(settings_for(tmp_path))
     assert steps and all(text and seconds > 0 for text, seconds in steps) and part.SUMMARY
@@ -201,6 +213,23 @@ def test_every_part_has_a_table_of_equal_rows(parts):
         assert table.rows and all(len(row) == len(table.head) for row in table.rows), table.title
         assert all(isinstance(cell, str) for row in table.rows for cell in row)
         assert all(report.MISSING != cell for row in table.rows for cell in row), table
+
+
+def test_several_processes_have_a_table_and_so_has_the_queue():
+    lines = {"distributed": distributed_lines()}
+    several, queue = report.tables(lines)
+    assert [row[0] for row in several.rows] == list(report.CASES_TOLD.values())
+    assert [row[0] for row in queue.rows] == list(report.WAYS_TOLD.values())
+    for table in (several, queue):
+        assert all(len(row) == len(table.head) and report.MISSING not in row for row in table.rows)
+    assert [each.verdict() for each in report.thresholds(lines)] == [
+        "reached", "reached", "short by 25%", "reached"]  # 1.75, 0.75, 0.375; 0.9
+
+
+@pytest.mark.parametrize("rows", [99, 106])
+def test_rows_that_nobody_was_told_of_and_told_ones_that_are_missing_are_refused(rows):
+    with pytest.raises(processes.Refused, match="told of 100"):
+        distributed.check_rows("sql", rows, 100, 5)
 
 
 def test_a_part_that_was_measured_in_part_has_a_table_too(parts):

@@ -75,7 +75,7 @@ def fitting_replies(folder, server, ours, paths):
 
 
 def one_load(contestant, case, parameters, prefix, seconds):
-    figures = load(contestant.process, contestant.urls[case], prefix, parameters["connections"],
+    figures = load([contestant.process], contestant.urls[case], prefix, parameters["connections"],
                    seconds)
     contestant.told += figures["requests"] - figures["status"]
     return figures

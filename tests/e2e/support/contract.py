@@ -34,6 +34,7 @@ GOOD = {
     "listIssues": ({"couponId": NO_COUPON, "userId": "alice"}, None),
     "claimBatch": ({"couponId": NO_COUPON}, {"userIds": ["alice"]}),
     "getIssue": ({"issueId": "%d-1" % NO_COUPON}, None),
+    "getClaim": ({"ticket": "%d.1.1.0.YWxpY2U" % NO_COUPON}, None),
     "listUserIssues": ({"userId": "nobody"}, None),
     "listAudits": ({}, None),
     "issue": ({}, {"userId": 1, "couponId": NO_COUPON}),

@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import threading
 import time
 
+from support import ledgers
 from support.wire import Client, Connection
 
 BINARY = os.path.abspath(os.environ.get("COUPON_BINARY", "build/coupon"))
@@ -44,18 +46,26 @@ def run(*arguments, env=None, timeout_s=60):
 
 
 def verify(data):
+    """Of the record that the servers of this folder have."""
+    ledger = ledgers.of(data)
+    if ledger:
+        return run("verify", env={"COUPON_LEDGER": ledger.url}, timeout_s=120)
     return run("verify", "--data", data, timeout_s=120)
 
 
 class Server:
-    """`coupon serve` on a free port and a data folder of its own."""
+    """`coupon serve` on a free port and a data folder of its own. With COUPON_TEST_LEDGER its record
+    is in a SQL server instead (support/ledgers.py), and the folder holds the token."""
 
     def __init__(self, data, *flags, env=None, listen="127.0.0.1:0", under=()):
         self.data = data
+        self.ledger = ledgers.make(data)
         self.flags = [str(flag) for flag in flags]
         self.listen = listen
         self.under = list(under)  # a command that runs ours
         self.env = environment(env)
+        if self.ledger:
+            self.env.update(self.ledger.environment())
         self.process = None
         self.address = None
         self.lines = []
@@ -68,7 +78,7 @@ class Server:
     def spawn(self):
         """Starts the process and waits for nothing."""
         assert not self.running()
-        command = self.under + [BINARY, "serve", "--data", str(self.data)]
+        command = self.under + [BINARY, "serve", *self._place()]
         if self.listen:
             command += ["--listen", self.listen]
         self.lines, self._ended = [], False
@@ -78,6 +88,17 @@ class Server:
         self._reader = threading.Thread(target=self._read, args=(self.process.stderr,))
         self._reader.start()
         return self
+
+    def _place(self):
+        """What tells it where its record and its token are."""
+        if not self.ledger:
+            return ["--data", str(self.data)]
+        path = os.path.join(self.data, "admin-token")
+        if not os.path.exists(path):
+            os.makedirs(self.data, exist_ok=True)
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+                file.write(secrets.token_urlsafe(32) + "\n")
+        return ["--admin-token-file", path]
 
     def start(self):
         self.spawn()

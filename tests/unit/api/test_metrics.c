@@ -133,6 +133,34 @@ static void a_thousand_coupons_are_told_and_the_rest_counted(void **state) {
     exchange_done(&exchange);
 }
 
+static void a_queue_is_told_where_there_is_one(void **state) {
+    struct world *world = *state;
+    struct http_exchange exchange;
+    scrape(world, &exchange);
+    assert_null(strstr(exchange.text, "coupon_redis_"));
+    assert_null(strstr(exchange.text, "coupon_rejects"));
+    exchange_done(&exchange);
+    world->figures.queue = (struct queue_figures){.present = true,
+                                                  .waiting = 1,
+                                                  .oldest_us = 2500000,
+                                                  .gates_open = 3,
+                                                  .admitted = 4,
+                                                  .asked_again = 5,
+                                                  .late = 6,
+                                                  .rebuilt = 7,
+                                                  .rejects = 8};
+    scrape(world, &exchange);
+    assert_line(&exchange, "coupon_redis_waiting_entries 1");
+    assert_line(&exchange, "coupon_redis_oldest_seconds 2.500000");
+    assert_line(&exchange, "coupon_redis_gates_open 3");
+    assert_line(&exchange, "coupon_redis_admitted_total 4");
+    assert_line(&exchange, "coupon_redis_asked_again_total 5");
+    assert_line(&exchange, "coupon_redis_late_total 6");
+    assert_line(&exchange, "coupon_redis_rebuilds_total 7");
+    assert_line(&exchange, "coupon_rejects 8");
+    exchange_done(&exchange);
+}
+
 /* The counts of the loop by verdict, read from the text. */
 static void assert_claims(struct world *world, const uint64_t counts[VERDICT_COUNT]) {
     static const char *const names[VERDICT_COUNT] = {
@@ -144,6 +172,7 @@ static void assert_claims(struct world *world, const uint64_t counts[VERDICT_COU
         [VERDICT_NOT_STARTED] = "not-started",
         [VERDICT_ENDED] = "ended",
         [VERDICT_SOLD_OUT] = "sold-out",
+        [VERDICT_ADMITTED] = "admitted",
         [VERDICT_OVERLOADED] = "overloaded",
         [VERDICT_STORAGE_UNAVAILABLE] = "storage-unavailable",
         [VERDICT_OUTCOME_UNKNOWN] = "outcome-unknown",
@@ -183,9 +212,9 @@ static void every_verdict_is_counted_once(void **state) {
     }
     scrape(world, &exchange);
     assert_line(&exchange, "coupon_claim_duration_seconds_count{result=\"issued\"} 1");
-    assert_line(&exchange, "coupon_claim_duration_seconds_count{result=\"refused\"} 77");
+    assert_line(&exchange, "coupon_claim_duration_seconds_count{result=\"refused\"} 90");
     assert_line(&exchange,
-                "coupon_claim_duration_seconds_bucket{result=\"refused\",le=\"+Inf\"} 77");
+                "coupon_claim_duration_seconds_bucket{result=\"refused\",le=\"+Inf\"} 90");
     exchange_done(&exchange);
 }
 
@@ -272,6 +301,7 @@ int main(void) {
         WITH_WORLD(exactly_one_state_is_one),
         WITH_WORLD(an_unlimited_coupon_has_no_remaining),
         WITH_WORLD(a_thousand_coupons_are_told_and_the_rest_counted),
+        WITH_WORLD(a_queue_is_told_where_there_is_one),
         WITH_WORLD(every_verdict_is_counted_once),
         WITH_WORLD(a_claim_the_issuer_never_got_is_counted_too),
         WITH_WORLD(users_of_a_batch_the_queue_did_not_take_count_as_overloaded),

@@ -1,18 +1,9 @@
-/* What the ledger's tests share: private folders, coupons and rows to put into a ledger, a
- * look at the bytes of a folder, and a VFS that fails when it is told to. */
+/* What the tests of the SQLite ledger share: private folders, a look at the bytes of a folder,
+ * and a VFS that fails when it is told to. What any store must do is in tests/contract. */
 #ifndef COUPON_TESTS_LEDGER_SUPPORT_H
 #define COUPON_TESTS_LEDGER_SUPPORT_H
 
-#include "ledger/ledger.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
-
-#define NOW_US INT64_C(1760000000000000)
-
-extern struct complaint complaint; /* for every call of a test */
+#include "../../contract/rows.h"
 
 /* ---- folders ---- */
 
@@ -36,24 +27,11 @@ struct ledger *open_ledger(const char *folder, const char *vfs);
 struct ledger *open_existing(const char *folder);
 /* The status of an open that is to fail; says why in `complaint`. */
 int open_status(const char *folder, bool existing_only);
-void close_ledger(struct ledger *ledger);
 
-void assert_says(const char *words); /* `complaint` has them */
 /* A closed ledger with a coupon of `issues` issues. */
 void make_ledger(const char *folder, uint32_t issues);
 /* The same, but its last `tail` issues are in a WAL that nobody folded. */
 void make_ledger_with_wal(const char *folder, uint32_t issues, uint32_t tail);
-
-struct coupon_record coupon_example(int64_t total_quantity);
-uint64_t add_coupon(struct ledger *ledger, int64_t total_quantity);
-/* Appends ranks first … first+count-1 of the coupon: users "u<rank>", dates NOW_US + rank;
- * odd ranks have the request key "k<rank>". */
-int append_ranks(struct ledger *ledger, uint64_t coupon_id, uint32_t first, uint32_t count);
-/* Visits and asserts that the coupon has exactly the ranks 1 … count as append_ranks made
- * them, and that issued_quantity says so. */
-void assert_ranks(struct ledger *ledger, uint64_t coupon_id, uint32_t count);
-/* issued_quantity of the coupon, after assert_ranks on it. */
-uint32_t ranks_of(struct ledger *ledger, uint64_t coupon_id);
 
 /* ---- faults ---- */
 

@@ -305,6 +305,63 @@ static void issues_of_no_coupon_are_found(void **state) {
     close_ledger(ledger);
 }
 
+/* ---- rows of audits and imports ---- */
+
+static void make_ledger_with_an_import(const char *folder) {
+    struct ledger *ledger = open_ledger(folder, NULL);
+    add_coupon(ledger, COUPON_UNLIMITED);
+    struct coupon_import import = {1, 1, 2, NOW_US};
+    struct slice users[] = {slice_of("a"), slice_of("b")};
+    assert_int_equal(ledger_import(ledger, &import, users, &complaint), STATUS_OK);
+    close_ledger(ledger);
+}
+
+static int skip_import(void *context, const struct coupon_import *import) {
+    (void)context;
+    (void)import;
+    return STATUS_OK;
+}
+
+static void an_audit_the_schema_forbids_is_damage(void **state) {
+    const char *folder = *state;
+    make_ledger_with_an_import(folder);
+    sql_run(folder, "PRAGMA ignore_check_constraints = 1; UPDATE audits SET version = 0");
+    struct ledger *ledger = open_ledger(folder, NULL);
+    struct audit_record audit;
+    size_t count;
+    assert_int_equal(ledger_audits_read(ledger, 0, 1, &audit, &count), STATUS_DAMAGED);
+    close_ledger(ledger);
+}
+
+static void an_import_the_schema_forbids_is_named(void **state) {
+    const char *folder = *state;
+    make_ledger_with_an_import(folder);
+    sql_run(folder,
+            "PRAGMA ignore_check_constraints = 1; UPDATE coupon_imports SET first_rank = 0");
+    struct ledger *ledger = open_ledger(folder, NULL);
+    struct ledger_visitor visitor = {.import = skip_import};
+    assert_int_equal(ledger_visit(ledger, &visitor, &complaint), STATUS_DAMAGED);
+    assert_says("an import of coupon 1");
+    close_ledger(ledger);
+}
+
+static void imports_of_no_coupon_are_found(void **state) {
+    const char *folder = *state;
+    make_ledger(folder, 1);
+    sql_run(folder, "INSERT INTO coupon_imports VALUES (7, 1, 1, 0)");
+    struct ledger *ledger = open_ledger(folder, NULL);
+    struct buffer text;
+    buffer_init(&text);
+    struct ledger_visitor visitor = {.context = &text, .orphan = note_orphan};
+    assert_int_equal(ledger_visit(ledger, &visitor, &complaint), STATUS_OK);
+    assert_true(slice_is(buffer_view(&text), "7 "));
+    buffer_done(&text);
+    visitor.orphan = NULL;
+    assert_int_equal(ledger_visit(ledger, &visitor, &complaint), STATUS_DAMAGED);
+    assert_says("imports of coupon 7");
+    close_ledger(ledger);
+}
+
 #define with_folder(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -326,6 +383,9 @@ int main(void) {
         with_folder(more_issued_than_the_total_is_read_as_it_is),
         with_folder(a_revision_the_schema_forbids_is_named),
         with_folder(issues_of_no_coupon_are_found),
+        with_folder(an_audit_the_schema_forbids_is_damage),
+        with_folder(an_import_the_schema_forbids_is_named),
+        with_folder(imports_of_no_coupon_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -375,6 +375,19 @@ static void migrations_run_once_each_and_whole(void **state) {
     assert_int_equal(sqlite3_close(ledger.db), SQLITE_OK);
 }
 
+static void without_a_ledger_no_new_makes_none(void **state) {
+    struct ledger *ledger = NULL;
+    const char *missing = path_of(*state, "missing");
+    const char *const folders[] = {*state, missing};
+    for (size_t i = 0; i < COUNT_OF(folders); i++) {
+        struct ledger_sqlite_options options = {.directory = folders[i], .no_new = true};
+        assert_int_equal(ledger_sqlite_open(&options, &ledger, &complaint), STATUS_NOT_FOUND);
+        assert_says("there is no coupon.db in");
+        assert_false(exists(folders[i], "coupon.lock"));
+    }
+    assert_false(exists(*state, "missing"));
+}
+
 #define with_folder(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -398,6 +411,7 @@ int main(void) {
         cmocka_unit_test(what_was_told_before_a_kill_is_there_after_it),
         with_folder(a_file_of_version_1_is_brought_up_to_date),
         cmocka_unit_test(migrations_run_once_each_and_whole),
+        with_folder(without_a_ledger_no_new_makes_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,42 +1,8 @@
-/* Appends on a healthy disk: a batch is written whole, and one that contradicts the record is
+/* Appends on a healthy store: a batch is written whole, and one that contradicts the record is
  * refused and leaves no trace. */
-#include "support.h"
+#include "place.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-
-struct fixture {
-    char *folder;
-    struct ledger *ledger;
-};
-
-static int setup(void **state) {
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-    fixture->folder = folder_new();
-    fixture->ledger = open_ledger(fixture->folder, NULL);
-    *state = fixture;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *fixture = *state;
-    close_ledger(fixture->ledger);
-    folder_remove(fixture->folder);
-    free(fixture);
-    return 0;
-}
-
-static struct ledger *ledger_of(void **state) {
-    return ((struct fixture *)*state)->ledger;
-}
-
-/* The status of the call, with its complaint not empty. */
-#define assert_complains(status, call)                                                             \
-    do {                                                                                           \
-        complaint.text[0] = '\0';                                                                  \
-        assert_int_equal(call, status);                                                            \
-        assert_true(complaint.text[0] != '\0');                                                    \
-    } while (0)
 
 static void user_ids_differ_by_case_and_by_length(void **state) {
     struct ledger *ledger = ledger_of(state);
@@ -170,8 +136,8 @@ static void a_row_that_fails_in_the_midst_is_named_and_takes_all_with_it(void **
     assert_string_equal(issue.user_id, "u5");
 }
 
-/* The rows reach SQLite through a table that shows the caller's array: the shortest and the
- * longest batch, and none of the batch before it. */
+/* Each store hands over the rows in room that it keeps: the shortest and the longest batch, and
+ * none of the batch before it. */
 static void batches_of_every_size_follow_each_other(void **state) {
     struct ledger *ledger = ledger_of(state);
     uint64_t id = add_coupon(ledger, COUPON_UNLIMITED);
@@ -184,8 +150,6 @@ static void batches_of_every_size_follow_each_other(void **state) {
     }
     assert_ranks(ledger, id, issued);
 }
-
-#define with_ledger(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -1,8 +1,5 @@
-/* The audit log: a row with each change that names its admin, in the change's transaction (what
- * a fault leaves of the two is in test_faults.c). */
-#include "support.h"
-
-#include <stdio.h>
+/* The audit log: a row with each change that names its admin, in the change's transaction. */
+#include "place.h"
 
 static const struct audit shop = {.admin = {"shop", 4}, .request = {"{\"paused\":true}", 15}};
 
@@ -19,8 +16,7 @@ static size_t read(struct ledger *ledger, uint64_t after, size_t limit,
 }
 
 static void each_change_has_its_row(void **state) {
-    const char *folder = *state;
-    struct ledger *ledger = open_ledger(folder, NULL);
+    struct ledger *ledger = ledger_of(state);
     struct audit_record audits[4];
     assert_int_equal(read(ledger, 0, 4, audits), 0);
     create(ledger, &(struct audit){.admin = slice_of("a")});
@@ -32,9 +28,8 @@ static void each_change_has_its_row(void **state) {
     coupon.version = 3;
     coupon.updated_us = coupon.archived_us = NOW_US + 2;
     assert_int_equal(ledger_coupon_change(ledger, &coupon, &shop, &complaint), STATUS_OK);
-    close_ledger(ledger);
 
-    ledger = open_ledger(folder, NULL);
+    ledger = ledger_reopened(state);
     assert_int_equal(read(ledger, 0, 4, audits), 3);
     static const char *const actions[] = {"coupon-created", "coupon-changed", "coupon-archived"};
     for (unsigned i = 0; i < 3; i++) {
@@ -50,11 +45,10 @@ static void each_change_has_its_row(void **state) {
     assert_int_equal(audits[0].id, 2);
     assert_int_equal(read(ledger, 3, 4, audits), 0);
     assert_int_equal(read(ledger, UINT64_MAX, 4, audits), 0);
-    close_ledger(ledger);
 }
 
 static void a_refused_change_leaves_no_row(void **state) {
-    struct ledger *ledger = open_ledger(*state, NULL);
+    struct ledger *ledger = ledger_of(state);
     struct audit_record audits[2];
     create(ledger, &shop);
     struct coupon_record coupon = coupon_example(10);
@@ -63,11 +57,10 @@ static void a_refused_change_leaves_no_row(void **state) {
     coupon.version = 5;
     assert_int_equal(ledger_coupon_change(ledger, &coupon, &shop, &complaint), STATUS_CONFLICT);
     assert_int_equal(read(ledger, 0, 2, audits), 1);
-    close_ledger(ledger);
 }
 
 static void the_largest_texts_fit(void **state) {
-    struct ledger *ledger = open_ledger(*state, NULL);
+    struct ledger *ledger = ledger_of(state);
     char name[ADMIN_NAME_MAX];
     char request[AUDIT_REQUEST_MAX];
     memset(name, 'n', sizeof(name));
@@ -79,40 +72,13 @@ static void the_largest_texts_fit(void **state) {
     assert_int_equal(read(ledger, 0, 1, &audit), 1);
     assert_int_equal(strlen(audit.admin), ADMIN_NAME_MAX);
     assert_int_equal(strlen(audit.request), AUDIT_REQUEST_MAX);
-    close_ledger(ledger);
 }
-
-static void a_row_the_schema_forbids_is_damage(void **state) {
-    const char *folder = *state;
-    struct ledger *ledger = open_ledger(folder, NULL);
-    create(ledger, &shop);
-    close_ledger(ledger);
-    sql_run(folder, "PRAGMA ignore_check_constraints = 1; UPDATE audits SET version = 0");
-    ledger = open_ledger(folder, NULL);
-    struct audit_record audit;
-    size_t count;
-    assert_int_equal(ledger_audits_read(ledger, 0, 1, &audit, &count), STATUS_DAMAGED);
-    close_ledger(ledger);
-}
-
-static int setup(void **state) {
-    *state = folder_new();
-    return 0;
-}
-
-static int teardown(void **state) {
-    folder_remove(*state);
-    return 0;
-}
-
-#define with_folder(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        with_folder(each_change_has_its_row),
-        with_folder(a_refused_change_leaves_no_row),
-        with_folder(the_largest_texts_fit),
-        with_folder(a_row_the_schema_forbids_is_damage),
+        with_ledger(each_change_has_its_row),
+        with_ledger(a_refused_change_leaves_no_row),
+        with_ledger(the_largest_texts_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

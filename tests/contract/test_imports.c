@@ -1,6 +1,5 @@
-/* Imports: issues, count, range and audit in one transaction, or none of them (what a fault
- * leaves of them is in test_faults.c). */
-#include "support.h"
+/* Imports: issues, count, range and audit in one transaction, or none of them. */
+#include "place.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +9,6 @@ struct seen {
     struct coupon_import imports[4];
     size_t import_count;
     uint32_t issues;
-    uint64_t orphan;
     int status; /* of on_import */
 };
 
@@ -28,14 +26,8 @@ static int on_issue(void *context, const struct issue_row *issue) {
     return STATUS_OK;
 }
 
-static int on_orphan(void *context, uint64_t coupon_id) {
-    ((struct seen *)context)->orphan = coupon_id;
-    return STATUS_OK;
-}
-
 static int look(struct ledger *ledger, struct seen *seen) {
-    struct ledger_visitor visitor = {
-        .context = seen, .import = on_import, .issue = on_issue, .orphan = on_orphan};
+    struct ledger_visitor visitor = {.context = seen, .import = on_import, .issue = on_issue};
     return ledger_visit(ledger, &visitor, &complaint);
 }
 
@@ -56,15 +48,13 @@ static int import_ranks(struct ledger *ledger, uint32_t first, uint32_t count) {
 }
 
 static void an_import_is_there_with_its_range_and_its_audit(void **state) {
-    const char *folder = *state;
-    struct ledger *ledger = open_ledger(folder, NULL);
+    struct ledger *ledger = ledger_of(state);
     add_coupon(ledger, COUPON_UNLIMITED);
     assert_int_equal(append_ranks(ledger, 1, 1, 3), STATUS_OK);
     assert_int_equal(import_ranks(ledger, 4, 1), STATUS_OK);
     assert_int_equal(import_ranks(ledger, 5, 5000), STATUS_OK); /* more than are made at a time */
-    close_ledger(ledger);
 
-    ledger = open_ledger(folder, NULL);
+    ledger = ledger_reopened(state);
     struct seen seen = {.status = STATUS_OK};
     assert_int_equal(look(ledger, &seen), STATUS_OK);
     assert_int_equal(seen.import_count, 2);
@@ -96,7 +86,6 @@ static void an_import_is_there_with_its_range_and_its_audit(void **state) {
     assert_string_equal(audits[1].action, "issues-imported");
     assert_string_equal(audits[1].request, "{\"firstRank\":5,\"lastRank\":5004}");
     assert_int_equal(audits[1].changed_us, NOW_US + 9999999);
-    close_ledger(ledger);
 }
 
 static void assert_untouched(struct ledger *ledger, uint32_t issues) {
@@ -111,7 +100,7 @@ static void assert_untouched(struct ledger *ledger, uint32_t issues) {
 }
 
 static void what_contradicts_the_record_leaves_nothing(void **state) {
-    struct ledger *ledger = open_ledger(*state, NULL);
+    struct ledger *ledger = ledger_of(state);
     add_coupon(ledger, 100);
     assert_int_equal(append_ranks(ledger, 1, 1, 3), STATUS_OK);
     assert_int_equal(import_ranks(ledger, 3, 2), STATUS_CONFLICT);  /* taken */
@@ -123,84 +112,23 @@ static void what_contradicts_the_record_leaves_nothing(void **state) {
     assert_int_equal(ledger_import(ledger, &import, users, &complaint), STATUS_CONFLICT);
     assert_untouched(ledger, 3);
     assert_int_equal(import_ranks(ledger, 4, 97), STATUS_OK);
-    close_ledger(ledger);
 }
 
 static void a_visitor_that_stops_at_an_import_is_obeyed(void **state) {
-    struct ledger *ledger = open_ledger(*state, NULL);
+    struct ledger *ledger = ledger_of(state);
     add_coupon(ledger, COUPON_UNLIMITED);
     assert_int_equal(import_ranks(ledger, 1, 2), STATUS_OK);
     struct seen seen = {.status = STATUS_STOPPED};
     assert_int_equal(look(ledger, &seen), STATUS_STOPPED);
     assert_int_equal(seen.import_count, 1);
     assert_int_equal(seen.issues, 0);
-    close_ledger(ledger);
 }
-
-static void an_import_of_no_coupon_is_an_orphan(void **state) {
-    const char *folder = *state;
-    struct ledger *ledger = open_ledger(folder, NULL);
-    add_coupon(ledger, COUPON_UNLIMITED);
-    close_ledger(ledger);
-    sql_run(folder, "INSERT INTO coupon_imports VALUES (7, 1, 1, 0)");
-    ledger = open_ledger(folder, NULL);
-    struct seen seen = {.status = STATUS_OK};
-    assert_int_equal(look(ledger, &seen), STATUS_OK);
-    assert_int_equal(seen.orphan, 7);
-    struct ledger_visitor visitor = {.context = NULL};
-    assert_int_equal(ledger_visit(ledger, &visitor, &complaint), STATUS_DAMAGED);
-    assert_says("imports of coupon 7");
-    close_ledger(ledger);
-}
-
-static void a_row_the_schema_forbids_is_damage(void **state) {
-    const char *folder = *state;
-    struct ledger *ledger = open_ledger(folder, NULL);
-    add_coupon(ledger, COUPON_UNLIMITED);
-    assert_int_equal(import_ranks(ledger, 1, 2), STATUS_OK);
-    close_ledger(ledger);
-    sql_run(folder,
-            "PRAGMA ignore_check_constraints = 1; UPDATE coupon_imports SET first_rank = 0");
-    ledger = open_ledger(folder, NULL);
-    struct seen seen = {.status = STATUS_OK};
-    assert_int_equal(look(ledger, &seen), STATUS_DAMAGED);
-    assert_says("an import of coupon 1");
-    close_ledger(ledger);
-}
-
-static void without_a_ledger_no_new_makes_none(void **state) {
-    struct ledger *ledger = NULL;
-    const char *missing = path_of(*state, "missing");
-    const char *const folders[] = {*state, missing};
-    for (size_t i = 0; i < COUNT_OF(folders); i++) {
-        struct ledger_sqlite_options options = {.directory = folders[i], .no_new = true};
-        assert_int_equal(ledger_sqlite_open(&options, &ledger, &complaint), STATUS_NOT_FOUND);
-        assert_says("there is no coupon.db in");
-        assert_false(exists(folders[i], "coupon.lock"));
-    }
-    assert_false(exists(*state, "missing"));
-}
-
-static int setup(void **state) {
-    *state = folder_new();
-    return 0;
-}
-
-static int teardown(void **state) {
-    folder_remove(*state);
-    return 0;
-}
-
-#define with_folder(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        with_folder(an_import_is_there_with_its_range_and_its_audit),
-        with_folder(what_contradicts_the_record_leaves_nothing),
-        with_folder(a_visitor_that_stops_at_an_import_is_obeyed),
-        with_folder(an_import_of_no_coupon_is_an_orphan),
-        with_folder(a_row_the_schema_forbids_is_damage),
-        with_folder(without_a_ledger_no_new_makes_none),
+        with_ledger(an_import_is_there_with_its_range_and_its_audit),
+        with_ledger(what_contradicts_the_record_leaves_nothing),
+        with_ledger(a_visitor_that_stops_at_an_import_is_obeyed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

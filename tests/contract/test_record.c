@@ -1,42 +1,6 @@
-/* Every call of the ledger on a healthy disk: what is written is read back, and what
+/* Every call of a ledger on a healthy store: what is written is read back, and what
  * contradicts the record is refused and leaves no trace. */
-#include "support.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-
-struct fixture {
-    char *folder;
-    struct ledger *ledger;
-};
-
-static int setup(void **state) {
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-    fixture->folder = folder_new();
-    fixture->ledger = open_ledger(fixture->folder, NULL);
-    *state = fixture;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fixture *fixture = *state;
-    close_ledger(fixture->ledger);
-    folder_remove(fixture->folder);
-    free(fixture);
-    return 0;
-}
-
-static struct ledger *ledger_of(void **state) {
-    return ((struct fixture *)*state)->ledger;
-}
-
-/* The status of the call, with its complaint not empty. */
-#define assert_complains(status, call)                                                             \
-    do {                                                                                           \
-        complaint.text[0] = '\0';                                                                  \
-        assert_int_equal(call, status);                                                            \
-        assert_true(complaint.text[0] != '\0');                                                    \
-    } while (0)
+#include "place.h"
 
 /* ---- coupons ---- */
 
@@ -453,8 +417,6 @@ static void closing_nothing_is_fine(void **state) {
     (void)state;
     assert_int_equal(ledger_close(NULL, NULL), STATUS_OK);
 }
-
-#define with_ledger(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

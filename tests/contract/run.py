@@ -1,0 +1,68 @@
+#!/usr/bin/python3
+"""Runs the contract of the ledger's stores, and writes TAP.
+
+    run.py BUILD [STORE …]     the programs of BUILD/tests/contract against sqlite, postgresql,
+                               mariadb (all without a word); a store that is not installed is
+                               skipped
+
+Not for: what a store does when its server goes away (test_faults.py beside this).
+Called by tests/run.py and by hand.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from servers import STORES  # noqa: E402
+
+# What only servers promise: several programs at once.
+SHARED = ("contract-shared", "contract-settle", "contract-settle_queue", "contract-settle_race")
+
+
+@contextmanager
+def url_of(store):
+    """The URL to test with, of a server that runs meanwhile."""
+    if store == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="coupon-contract-") as folder:
+            yield f"sqlite:{folder}"
+    else:
+        with STORES[store]() as server:
+            yield server.start()
+
+
+def run(folder, store):
+    """Runs the programs against the store. Whether all went well."""
+    missing = STORES[store].missing() if store in STORES else None
+    if missing:
+        print(f"1..1\nok 1 - {store} # SKIP NOT TESTED: {missing}", flush=True)
+        return True
+    programs = sorted(path for path in (Path(folder) / "tests/contract").glob("contract-*")
+                      if path.is_file() and os.access(path, os.X_OK)
+                      and not path.name.endswith("-driver"))
+    good = bool(programs)
+    with url_of(store) as url:
+        for program in programs:
+            if store == "sqlite" and program.name in SHARED:
+                continue
+            print(f"# {store}: {program.name}", flush=True)
+            environment = {**os.environ, "COUPON_CONTRACT_LEDGER": url,
+                           "CMOCKA_MESSAGE_OUTPUT": "TAP"}
+            good = subprocess.run([program], env=environment, check=False).returncode == 0 and good
+    return good
+
+
+def main():
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder, *stores = sys.argv[1:]
+    results = [run(folder, store) for store in stores or ("sqlite", *STORES)]
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
