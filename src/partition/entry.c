@@ -113,6 +113,9 @@ int partition_entry_read(const redisReply *element, unsigned partition,
         if (entry.packed.size == 0) {
             entry.packed = text_of(element->element[0]); /* a reject has some text */
         }
+        if (entry.packed.size > PARTITION_RAW_MAX) {
+            entry.packed.size = PARTITION_RAW_MAX;
+        }
     }
     *ret_entry = entry;
     return STATUS_OK;

@@ -62,6 +62,9 @@ int MUST_CHECK partition_issued_read(struct slice message, struct ledger_cursor 
 
 /* ---- entries ---- */
 
+/* Bytes of an unreadable entry that are kept, so that a reject fits one statement of any server. */
+#define PARTITION_RAW_MAX 8192
+
 /* One entry of a queue. Its claims' texts are the reply's. */
 struct partition_entry {
     uint64_t n;

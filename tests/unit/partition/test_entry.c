@@ -136,6 +136,18 @@ static void a_zero_byte_within_a_user_makes_it_unreadable(void **state) {
     assert_int_equal(entry.coupon_id, 0);
 }
 
+static void of_a_large_unreadable_entry_the_beginning_is_kept(void **state) {
+    (void)state;
+    struct answer answer;
+    struct partition_entry entry;
+    static char large[1 << 20];
+    memset(large, 'x', sizeof(large) - 1);
+    const redisReply *element = plain(&answer, "3-0", "7", "5", large);
+    assert_int_equal(partition_entry_read(element, 7, &entry), STATUS_OK);
+    assert_int_equal(entry.coupon_id, 0);
+    assert_int_equal(entry.packed.size, PARTITION_RAW_MAX);
+}
+
 static void an_odd_number_of_fields_is_no_fault_of_reading(void **state) {
     (void)state;
     struct answer answer;
@@ -194,6 +206,7 @@ int main(void) {
         cmocka_unit_test(fields_may_stand_in_any_order_and_others_between),
         cmocka_unit_test(what_cannot_be_read_is_kept_as_it_is),
         cmocka_unit_test(a_zero_byte_within_a_user_makes_it_unreadable),
+        cmocka_unit_test(of_a_large_unreadable_entry_the_beginning_is_kept),
         cmocka_unit_test(an_odd_number_of_fields_is_no_fault_of_reading),
         cmocka_unit_test(an_entry_without_a_number_of_ours_is_damage),
         cmocka_unit_test(the_most_claims_of_the_longest_texts_fit),
