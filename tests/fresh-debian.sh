@@ -34,6 +34,9 @@ if [[ ! -x $debian/usr/bin/git ]]; then
     debootstrap --variant=minbase --include=git,ca-certificates bookworm "$debian" "$mirror"
 fi
 
+# As the installer and every container engine write it; debootstrap alone does not.
+[[ -e $debian/etc/hosts ]] || echo '127.0.0.1 localhost' >"$debian/etc/hosts"
+
 rm -rf "$debian/root/coupon"
 if [[ $source == commit ]]; then
     git clone --quiet --no-hardlinks . "$debian/root/coupon"

@@ -1,6 +1,8 @@
 """What a client does with one server: pipelining, deadlines, losses, credentials, the library,
 channels. Its cluster is in test_redis_cluster.py."""
 
+import socket
+
 import pytest
 from servers import Proxy
 
@@ -159,6 +161,10 @@ def test_a_password_alone_is_the_default_users(redis, new_client):
 
 
 def test_a_name_is_resolved_and_a_database_selected(redis, new_client):
+    try:
+        socket.getaddrinfo("localhost", None)
+    except socket.gaierror as error:
+        pytest.skip(f"NOT TESTED: names of servers; this machine does not know localhost ({error})")
     client = new_client(redis.url(3).replace("127.0.0.1", "localhost"))
     assert client.call("SET", "k", "v") == ("ok", "OK")
     assert redis.ask("GET", "k") is None
