@@ -218,7 +218,7 @@ def test_admin_tokens_are_rotated_without_a_restart(new_server, tmp_path):
         assert statuses() == [401, 200, 200]
         client.token = BOB
         check.new_coupon(client)
-    assert server.events("coupon-created")[0]["by"] == "bob"
+    assert server.wait_event("coupon-created")["by"] == "bob"
 
 
 BAD = [["# none"], ["short"], ["ann " + ANN, "bob " + ANN], ["ann " + ANN, "bob"],
