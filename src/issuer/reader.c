@@ -86,8 +86,8 @@ static int read_claim(struct reader *reader, struct command *command) {
     }
     const struct ledger_cursor *cursor = &cursors[command->place.partition];
     if (cursor->epoch == command->place.epoch && cursor->n < command->place.n) {
-        command->standing = CLAIM_PENDING;
-        return STATUS_OK;
+        command->standing = CLAIM_PENDING; /* when there is such a coupon at all */
+        return ledger_coupon_read(reader->ledger, coupon_id, &command->coupon);
     }
     status = read_reject(reader, command);
     if (status == STATUS_OK && command->standing == CLAIM_LOST) {
