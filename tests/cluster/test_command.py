@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, need
-from servers.cluster import takes
 from support.load_test import judgement, needs_locust
 from support.server import BINARY
 
@@ -187,10 +186,3 @@ def test_a_program_that_does_not_start_is_told_with_the_end_of_its_log(tmp_path)
 def test_wrong_options_are_told(arguments, word):
     done = run(*arguments)
     assert done.returncode == 2 and "usage: ./dev cluster" in done.stderr and word in done.stderr
-
-
-def test_a_mode_that_the_program_does_not_have_is_told():
-    if takes(BINARY, "serve", "--redis"):
-        pytest.skip("it has every mode")
-    done = run()
-    assert done.returncode == 1 and "mode redis is not in this program" in done.stderr

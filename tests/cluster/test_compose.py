@@ -91,7 +91,7 @@ def test_the_proxys_files_are_nginxs(tmp_path):
         pytest.skip(f"NOT TESTED: deploy/proxy; {nginx.Nginx.missing()}")
     text = (DEPLOY / "proxy" / "nginx.conf").read_text(encoding="ascii")
     for former, here in (("api:8080", "127.0.0.1:1"), ("listen 8080", f"listen {free_port()}"),
-                         ("/etc/nginx/", f"{DEPLOY}/proxy/"), ("/tmp/", f"{tmp_path}/"),
+                         ("/tmp/", f"{tmp_path}/"), ("/etc/nginx/", f"{DEPLOY}/proxy/"),
                          ("/dev/stderr", "stderr")):
         assert former in text, former
         text = text.replace(former, here)
