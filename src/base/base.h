@@ -79,6 +79,14 @@ bool slice_is_visible(struct slice text);
  * STATUS_INVALID otherwise; *ret_value is written on success only. */
 int MUST_CHECK slice_to_u64(struct slice text, uint64_t max, uint64_t *ret_value);
 
+/* ---- parts of URLs ---------------------------------------------------------------------- */
+
+/* Without %XX, into `room` of part.size + 1 bytes, terminated whatever it returns.
+ * STATUS_INVALID: not %XX, or a zero. */
+int MUST_CHECK url_part_decode(struct slice part, char *room);
+/* Cuts `rest` at the first of `stops` and gives the part before it; the stop, or 0. */
+char url_part_take(struct slice *rest, const char *stops, struct slice *ret_part);
+
 /* ---- buffer: bytes that grow ----------------------------------------------------------
  * An append that cannot get memory sets `failed` and drops what comes after it, so that a
  * page of appends is checked once, at the end. Bytes are not terminated. */

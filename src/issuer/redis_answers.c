@@ -1,38 +1,15 @@
 /* What became of claims, asked of the ledger: first where the cursors stand, then who holds what,
  * so that a claim whose entry is settled and who holds nothing was rejected. See redis_issuer.h. */
 #include "issuer/redis_issuer.h"
+#include "issuer/settled.h"
 
 static bool is_refusal(enum settle_outcome outcome) {
     return outcome != SETTLE_WAITING && outcome != SETTLE_ISSUED && outcome != SETTLE_UNREADABLE &&
            outcome != SETTLE_ALREADY_ISSUED;
 }
 
-static enum verdict verdict_of(enum settle_outcome outcome) {
-    switch (outcome) {
-    case SETTLE_NO_SUCH_COUPON:
-        return VERDICT_NO_SUCH_COUPON;
-    case SETTLE_PAUSED:
-        return VERDICT_PAUSED;
-    case SETTLE_NOT_STARTED:
-        return VERDICT_NOT_STARTED;
-    case SETTLE_ENDED:
-        return VERDICT_ENDED;
-    case SETTLE_SOLD_OUT:
-        return VERDICT_SOLD_OUT;
-    case SETTLE_ALREADY_ISSUED:
-    case SETTLE_ISSUED:
-    case SETTLE_WAITING:
-    case SETTLE_UNREADABLE:
-        break;
-    }
-    assert(false && "a refusal");
-    __builtin_unreachable();
-}
-
 static enum seat_answer answer_held(struct question *question, const struct settle_claim *looked) {
-    question->verdict = looked->same_claim ? VERDICT_ISSUED
-                        : looked->same_key ? VERDICT_REPLAYED
-                                           : VERDICT_ALREADY_ISSUED;
+    question->verdict = settled_verdict(looked);
     question->rank = looked->rank;
     question->issued_at_us = looked->issued_at_us;
     return SEAT_DECIDED;
@@ -53,7 +30,7 @@ static enum seat_answer answer_of(struct question *question, const struct settle
     /* Rejected, or of an epoch that is over, or refused by a Redis that does not know all holders.
      */
     if (is_refusal(looked->outcome)) {
-        question->verdict = verdict_of(looked->outcome);
+        question->verdict = settled_verdict(looked);
         question->starts_us = looked->starts_us;
         return SEAT_DECIDED;
     }

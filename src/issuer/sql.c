@@ -11,6 +11,7 @@
  * get OUTCOME_UNKNOWN (I8). */
 #include "issuer/change.h"
 #include "issuer/reader.h"
+#include "issuer/settled.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -98,32 +99,6 @@ static int64_t wait_us_of(const struct sql *sql) {
 
 /* ---- claims ---- */
 
-static enum verdict verdict_of(const struct settle_claim *claim) {
-    switch (claim->outcome) {
-    case SETTLE_ISSUED:
-        return VERDICT_ISSUED;
-    case SETTLE_ALREADY_ISSUED:
-        return claim->same_claim ? VERDICT_ISSUED
-               : claim->same_key ? VERDICT_REPLAYED
-                                 : VERDICT_ALREADY_ISSUED;
-    case SETTLE_NO_SUCH_COUPON:
-        return VERDICT_NO_SUCH_COUPON;
-    case SETTLE_PAUSED:
-        return VERDICT_PAUSED;
-    case SETTLE_NOT_STARTED:
-        return VERDICT_NOT_STARTED;
-    case SETTLE_ENDED:
-        return VERDICT_ENDED;
-    case SETTLE_SOLD_OUT:
-        return VERDICT_SOLD_OUT;
-    case SETTLE_WAITING:
-    case SETTLE_UNREADABLE:
-        break;
-    }
-    assert(false && "an outcome");
-    abort();
-}
-
 static bool is_refusing(const struct sql *sql, uint64_t coupon_id, int64_t now_us) {
     size_t slot = coupon_id % REFUSING_SLOTS;
     return sql->refusing[slot].coupon_id == coupon_id && now_us < sql->refusing[slot].until_us;
@@ -192,7 +167,7 @@ static void answer(struct sql *sql, size_t count, int64_t now_us) {
             continue;
         }
         struct claim *claim = sql->claims[sql->origins[i]];
-        claim->verdict = verdict_of(settled);
+        claim->verdict = settled_verdict(settled);
         claim->rank = settled->rank;
         claim->issued_at_us = settled->issued_at_us;
         claim->starts_us = settled->starts_us;

@@ -17,58 +17,25 @@ static int url_invalid(struct complaint *complaint, const char *what) {
                     what);
 }
 
-static int hex_of(char digit) {
-    if (digit >= '0' && digit <= '9') {
-        return digit - '0';
-    }
-    digit = (char)(digit | 0x20);
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
 /* Without %XX, terminated, the caller's to free. STATUS_INVALID: not %XX, or a zero byte. */
 static int part_decode(struct slice part, char **ret_text) {
     char *text = malloc(part.size + 1);
     if (!text) {
         return STATUS_NO_MEMORY;
     }
-    size_t size = 0;
-    for (size_t i = 0; i < part.size; i++) {
-        int byte = (unsigned char)part.bytes[i];
-        if (byte == '%') {
-            int high = i + 2 < part.size ? hex_of(part.bytes[i + 1]) : -1;
-            int low = i + 2 < part.size ? hex_of(part.bytes[i + 2]) : -1;
-            byte = high >= 0 && low >= 0 ? high * 16 + low : 0;
-            i += 2;
-        }
-        if (byte == 0) {
-            free(text);
-            return STATUS_INVALID;
-        }
-        text[size++] = (char)byte;
+    if (url_part_decode(part, text)) {
+        free(text);
+        return STATUS_INVALID;
     }
-    text[size] = '\0';
     *ret_text = text;
     return STATUS_OK;
-}
-
-/* Cuts `rest` at the first of `stops` and gives the part before it; the stop, or 0. */
-static char part_take(struct slice *rest, const char *stops, struct slice *ret_part) {
-    size_t size = 0;
-    while (size < rest->size && !strchr(stops, rest->bytes[size])) {
-        size++;
-    }
-    *ret_part = (struct slice){rest->bytes, size};
-    char stop = size < rest->size ? rest->bytes[size] : '\0';
-    size_t taken = size + (stop ? 1 : 0);
-    *rest = (struct slice){rest->bytes + taken, rest->size - taken};
-    return stop;
 }
 
 /* ---- the parts ---- */
 
 static int user_parse(struct mysql_url *url, struct slice part, struct complaint *complaint) {
     struct slice user;
-    char stop = part_take(&part, ":", &user);
+    char stop = url_part_take(&part, ":", &user);
     if (user.size == 0) {
         return url_invalid(complaint, "names no user");
     }
@@ -87,7 +54,7 @@ static int host_parse(struct mysql_url *url, struct slice part, struct complaint
     if (bracket) {
         part = (struct slice){part.bytes + 1, part.size - 1};
     }
-    char stop = part_take(&part, bracket ? "]" : ":", &host);
+    char stop = url_part_take(&part, bracket ? "]" : ":", &host);
     if (bracket) {
         if (stop != ']' || (part.size > 0 && part.bytes[0] != ':')) {
             return url_invalid(complaint, "has a wrong address in []");
@@ -130,8 +97,8 @@ static int options_parse(struct mysql_url *url, struct slice rest, struct compla
     int status = STATUS_OK;
     while (status == STATUS_OK && rest.size > 0) {
         struct slice value, name;
-        part_take(&rest, "&", &value);
-        part_take(&value, "=", &name);
+        url_part_take(&rest, "&", &value);
+        url_part_take(&value, "=", &name);
         status = option_parse(url, name, value, complaint);
     }
     return status;
@@ -141,7 +108,7 @@ static int options_parse(struct mysql_url *url, struct slice rest, struct compla
  * '@' that nobody wrote as %40 is still not taken for a host, and not shown as one. */
 static int parts_parse(struct mysql_url *url, struct slice rest, struct complaint *complaint) {
     struct slice authority, database;
-    if (part_take(&rest, "/", &authority) != '/') {
+    if (url_part_take(&rest, "/", &authority) != '/') {
         return url_invalid(complaint, "names no database");
     }
     const char *at = authority.size ? memrchr(authority.bytes, '@', authority.size) : NULL;
@@ -150,7 +117,7 @@ static int parts_parse(struct mysql_url *url, struct slice rest, struct complain
     }
     struct slice user = {authority.bytes, (size_t)(at - authority.bytes)};
     struct slice host = {at + 1, authority.size - user.size - 1};
-    part_take(&rest, "?", &database);
+    url_part_take(&rest, "?", &database);
     if (database.size == 0) {
         return url_invalid(complaint, "names no database");
     }

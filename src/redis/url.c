@@ -19,49 +19,6 @@ static int url_invalid(struct complaint *complaint, const char *what) {
                     what);
 }
 
-static int hex_of(char digit) {
-    if (digit >= '0' && digit <= '9') {
-        return digit - '0';
-    }
-    digit = (char)(digit | 0x20);
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
-/* Without %XX, into `room` of part.size + 1, terminated whatever it returns. STATUS_INVALID: not
- * %XX, or a zero. */
-static int part_decode(struct slice part, char *room) {
-    size_t size = 0;
-    for (size_t i = 0; i < part.size; i++) {
-        int byte = (unsigned char)part.bytes[i];
-        if (byte == '%') {
-            int high = i + 2 < part.size ? hex_of(part.bytes[i + 1]) : -1;
-            int low = i + 2 < part.size ? hex_of(part.bytes[i + 2]) : -1;
-            byte = high >= 0 && low >= 0 ? high * 16 + low : 0;
-            i += 2;
-        }
-        if (byte == 0) {
-            room[size] = '\0';
-            return STATUS_INVALID;
-        }
-        room[size++] = (char)byte;
-    }
-    room[size] = '\0';
-    return STATUS_OK;
-}
-
-/* Cuts `rest` at the first of `stops` and gives the part before it; the stop, or 0. */
-static char part_take(struct slice *rest, const char *stops, struct slice *ret_part) {
-    size_t size = 0;
-    while (size < rest->size && !strchr(stops, rest->bytes[size])) {
-        size++;
-    }
-    *ret_part = (struct slice){rest->bytes, size};
-    char stop = size < rest->size ? rest->bytes[size] : '\0';
-    size_t taken = size + (stop ? 1 : 0);
-    *rest = (struct slice){rest->bytes + taken, rest->size - taken};
-    return stop;
-}
-
 /* ---- the parts ---- */
 
 static int word_keep(struct slice part, char **place, struct complaint *complaint) {
@@ -69,14 +26,14 @@ static int word_keep(struct slice part, char **place, struct complaint *complain
     if (!*place) {
         return complain(complaint, STATUS_NO_MEMORY, "not enough memory for the URL of Redis");
     }
-    return part_decode(part, *place) == STATUS_OK
+    return url_part_decode(part, *place) == STATUS_OK
                ? STATUS_OK
                : url_invalid(complaint, "has a wrong %XX in its user part");
 }
 
 static int user_parse(struct redis_url *url, struct slice part, struct complaint *complaint) {
     struct slice user;
-    if (part_take(&part, ":", &user) != ':') {
+    if (url_part_take(&part, ":", &user) != ':') {
         return url_invalid(complaint, "names a user without a password");
     }
     if (user.size == 0 && part.size == 0) {
@@ -94,7 +51,7 @@ static int host_parse(struct redis_host *host, struct slice part, struct complai
     if (bracket) {
         part = (struct slice){part.bytes + 1, part.size - 1};
     }
-    char stop = part_take(&part, bracket ? "]" : ":", &name);
+    char stop = url_part_take(&part, bracket ? "]" : ":", &name);
     if (bracket) {
         if (stop != ']' || (part.size > 0 && part.bytes[0] != ':')) {
             return url_invalid(complaint, "has a wrong address in []");
@@ -109,7 +66,7 @@ static int host_parse(struct redis_host *host, struct slice part, struct complai
         return url_invalid(complaint, "has a wrong port");
     }
     host->port = (uint16_t)port;
-    return part_decode(name, host->name) == STATUS_OK
+    return url_part_decode(name, host->name) == STATUS_OK
                ? STATUS_OK
                : url_invalid(complaint, "has a wrong %XX in its host");
 }
@@ -121,7 +78,7 @@ static int hosts_parse(struct redis_url *url, struct slice rest, struct complain
         if (url->host_count == REDIS_HOSTS_MAX) {
             return url_invalid(complaint, "names over 32 hosts");
         }
-        stop = part_take(&rest, ",", &part);
+        stop = url_part_take(&rest, ",", &part);
         int status = host_parse(&url->hosts[url->host_count], part, complaint);
         if (status < 0) {
             return status;
@@ -135,8 +92,8 @@ static int options_parse(struct redis_url *url, struct slice rest, struct compla
     bool seen = false;
     while (rest.size > 0) {
         struct slice value, name;
-        part_take(&rest, "&", &value);
-        part_take(&value, "=", &name);
+        url_part_take(&rest, "&", &value);
+        url_part_take(&value, "=", &name);
         if (!slice_is(name, "cluster")) {
             return url_invalid(complaint, "has an option that is not cluster");
         }
@@ -154,9 +111,9 @@ static int options_parse(struct redis_url *url, struct slice rest, struct compla
  * '@' that nobody wrote as %40 is still not taken for a host, and not shown as one. */
 static int parts_parse(struct redis_url *url, struct slice rest, struct complaint *complaint) {
     struct slice authority, database = {NULL, 0};
-    char stop = part_take(&rest, "/?", &authority);
+    char stop = url_part_take(&rest, "/?", &authority);
     if (stop == '/') {
-        part_take(&rest, "?", &database);
+        url_part_take(&rest, "?", &database);
     }
     const char *at = authority.size ? memrchr(authority.bytes, '@', authority.size) : NULL;
     int status = STATUS_OK;
