@@ -35,15 +35,20 @@ class MariaDB(Server):
             return None
         return "MariaDB is not installed (package mariadb-server-core)"
 
+    def own_tmpdir(self):
+        """mariadbd begins with removing what looks like its temporary files from the folder for
+        them: in one that is shared also those of another that runs."""
+        return f"--tmpdir={self.folder}"
+
     def make(self):
         self.run_as(program("mariadb-install-db"), "--no-defaults", f"--datadir={self.folder}/data",
-                    "--auth-root-authentication-method=normal", "--skip-test-db")
+                    self.own_tmpdir(), "--auth-root-authentication-method=normal", "--skip-test-db")
         (self.folder / "first.sql").write_text(FIRST_SQL)
         (self.folder / "first.sql").chmod(0o644)
 
     def command(self):
         return [program("mariadbd"), "--no-defaults", f"--datadir={self.folder}/data",
-                f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid",
+                self.own_tmpdir(), f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid",
                 f"--port={self.port}", "--bind-address=127.0.0.1", "--skip-name-resolve",
                 f"--init-file={self.folder}/first.sql", "--innodb-buffer-pool-size=64M",
                 "--innodb-log-file-size=64M"]
