@@ -30,6 +30,7 @@ enum option {
     OPTION_REDIS,
     OPTION_WEAK_DURABILITY,
     OPTION_THREADS,
+    OPTION_CPU_AFFINITY,
     OPTION_ADMIN_TOKEN_FILE,
     OPTION_CLAIM_AUTH,
     OPTION_CLAIM_TOKEN_FILE,
@@ -60,6 +61,9 @@ static const struct option_spec specs[] = {
                                 "take a SQL server whose settings may lose what it confirmed",
                                 NULL},
     [OPTION_THREADS] = {"threads", "N", "event loops; default: one a core", NULL},
+    [OPTION_CPU_AFFINITY] = {"cpu-affinity", "auto|off",
+                             "auto: when there is a loop for each core, each stays on its own",
+                             "auto"},
     [OPTION_ADMIN_TOKEN_FILE] = {"admin-token-file", "FILE",
                                  "the operators' tokens, lines of NAME TOKEN; default: "
                                  "DIR/admin-token, made at the first start; must be given with "
@@ -253,6 +257,14 @@ static bool read_place(const char **values, struct server *server) {
     return true;
 }
 
+/* Where other programs have work too, fewer loops than cores are right, and they may wander. */
+static bool read_affinity(const char **values, struct server *server) {
+    static const char *const ways[] = {"auto", "off", NULL};
+    int way = option_choice(OPTION_CPU_AFFINITY, values[OPTION_CPU_AFFINITY], ways);
+    server->http.pin_loops = way == 0 && server->http.loop_count == core_count();
+    return way >= 0;
+}
+
 static bool read_options(const char **values, struct server *server) {
     uint64_t threads = core_count();
     uint64_t connections = 0;
@@ -275,7 +287,7 @@ static bool read_options(const char **values, struct server *server) {
     server->sql.queue_max = (size_t)queue;
     server->redis.queue_max = (size_t)queue;
     server->local.held_size_max = (int64_t)(log_mib << 20);
-    return true;
+    return read_affinity(values, server);
 }
 
 /* ---- what the writer tells ---- */

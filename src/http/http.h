@@ -168,6 +168,7 @@ struct http_options {
     const char *host; /* numeric IPv4 or IPv6 address */
     uint16_t port;    /* 0: the system chooses */
     unsigned loop_count;
+    bool pin_loops;           /* each loop stays on a core of its own, as far as there are cores */
     unsigned connections_max; /* all loops together */
     int64_t head_deadline_us; /* 5 s: from its first byte to its last */
     int64_t body_deadline_us; /* 5 s: likewise */

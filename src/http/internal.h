@@ -138,6 +138,7 @@ struct http_loop {
     uv_idle_t spin; /* while draining begins: turns do not wait */
     uv_timer_t tick;
     pthread_t thread;
+    unsigned number; /* of the server's loops, from 0 */
     bool thread_started;
     sem_t started;
     sem_t go;

@@ -14,6 +14,7 @@
  */
 #include "http/internal.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -286,9 +287,31 @@ void loop_done(struct http_loop *loop) {
     free(loop->read_buffer);
 }
 
+/* The thread stays on the core of this number among those that it may use. Where there are fewer,
+ * or a sandbox forbids it, the kernel chooses as before. */
+static void stay_on_core(unsigned number) {
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed)) {
+        return;
+    }
+    for (size_t core = 0; core < CPU_SETSIZE; core++) {
+        if (CPU_ISSET(core, &allowed) && number-- == 0) {
+            cpu_set_t own;
+            CPU_ZERO(&own);
+            CPU_SET(core, &own);
+            (void)sched_setaffinity(0, sizeof(own), &own);
+            return;
+        }
+    }
+}
+
 void *loop_main(void *argument) {
     struct http_loop *loop = argument;
     const struct http_handler *handler = &loop->server->handler;
+    pthread_setname_np(pthread_self(), "loop");
+    if (loop->server->options.pin_loops) {
+        stay_on_core(loop->number);
+    }
     loop->start_status = handler->loop_start == NULL
                              ? STATUS_OK
                              : handler->loop_start(handler->context, loop, &loop->context);

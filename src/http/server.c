@@ -55,6 +55,7 @@ static int add_loop(struct http_server *server, int listener_fd, struct complain
     }
     int failed = sem_init(&loop->started, 0, 0) | sem_init(&loop->go, 0, 0);
     assert(failed == 0);
+    loop->number = server->loop_count;
     server->loops[server->loop_count++] = loop;
     return STATUS_OK;
 }

@@ -175,6 +175,7 @@ static void *write_jobs(void *context) {
     struct local *local = context;
     struct job_list claims;
     struct job *command;
+    pthread_setname_np(pthread_self(), "writer");
     if (core_load(local->core, local->options.progress, local->options.context) == STATUS_OK) {
         local->core->why.text[0] = '\0';
     }

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from support.server import run
 
 pytestmark = pytest.mark.embedded("the command line of a data folder")
 
-FLAGS = ["listen", "data", "threads", "admin-token-file", "claim-auth", "claim-token-file",
+FLAGS = ["listen", "data", "threads", "cpu-affinity", "admin-token-file", "claim-auth", "claim-token-file",
          "jwt-algorithm", "jwt-key-file", "jwt-issuer", "jwt-audience", "connections", "queue"]
 TOKEN = "a-token-of-our-own-that-is-long-enough-0123456789"
 
@@ -68,6 +69,7 @@ WRONG = [
     (["serve", "--threads", "many"], "--threads", "many"),
     (["serve", "--threads", "-1"], "--threads", "-1"),
     (["serve", "--threads", "1000"], "--threads", "256"),
+    (["serve", "--cpu-affinity", "on"], "--cpu-affinity", "auto|off"),
     (["serve", "--connections", "0"], "--connections", "1"),
     (["serve", "--queue", "0"], "--queue", "1"),
     (["serve", "--queue", "1e6"], "--queue", "1e6"),
@@ -239,3 +241,27 @@ def test_every_line_of_the_log_is_logfmt(new_server, tmp_path):
     assert events == ["admin-token-made", "ready", "listening", "draining", "stopped"] or \
         sorted(events) == sorted(["admin-token-made", "ready", "listening", "draining", "stopped"])
     assert str(server.data) in server.events("ready")[0]["data"]
+
+
+# ---- cores ------------------------------------------------------------------------------------
+
+def cores_of_loops(server):
+    """The cores that each event loop of a server may run on."""
+    cores = []
+    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == "loop":
+            cores.append(frozenset(os.sched_getaffinity(int(task.name))))
+    return cores
+
+
+def test_a_loop_for_each_core_stays_on_it(new_server):
+    allowed = os.sched_getaffinity(0)
+    cores = cores_of_loops(new_server("--threads", len(allowed)).start())
+    assert sorted(cores, key=min) == [frozenset({core}) for core in sorted(allowed)]
+
+
+@pytest.mark.parametrize("flags", [("--cpu-affinity", "off"),
+                                   ("--threads", len(os.sched_getaffinity(0)) + 1)])
+def test_loops_wander_when_told_so_and_when_they_are_not_one_a_core(new_server, flags):
+    cores = cores_of_loops(new_server(*flags).start())
+    assert cores and set(cores) == {frozenset(os.sched_getaffinity(0))}
