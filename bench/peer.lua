@@ -1,4 +1,4 @@
--- What ./dev bench distributed measures us against: nginx with this in front of Redis, with the
+-- What ./dev bench distributed and peers measure us against: nginx with this in front of Redis, with the
 -- script that the original coupon system has. Not for: anybody's use; a queue that somebody would
 -- have to work off is all it leaves behind.
 --

@@ -23,7 +23,9 @@ from suite.processes import Refused  # noqa: E402
 from suite.run import Progress, Run, Settings, minutes, read_lines  # noqa: E402
 
 USUAL = ("engine", "http", "batch", "restart", "ledger")
-PARTS = {name: importlib.import_module(f"suite.parts.{name}") for name in (*USUAL, "floor", "distributed")}
+# Measured only when they are named.
+ASKED = ("floor", "distributed", "peers", "strategies", "latency", "herd", "event")
+PARTS = {name: importlib.import_module(f"suite.parts.{name}") for name in (*USUAL, *ASKED)}
 RECORD = "record"
 BUILD = HERE.parent / "build"
 
@@ -66,7 +68,7 @@ def read_arguments(arguments):
                         help="where lines and pictures go, and the disk that is measured "
                              "[build/bench; with --quick build/bench/quick]")
     parser.add_argument("--record", action="store_true",
-                        help="write the figures into docs/performance.md")
+                        help="write the figures into docs/; those of other parts stay")
     parser.add_argument("--connections", type=numbers, default=(64, 256, 1000), metavar="N,N",
                         help="http: of wrk [64,256,1000]")
     parser.add_argument("--loops", type=numbers, default=(1, 2), metavar="N,N",
@@ -89,7 +91,7 @@ def settings_of(options):
     return Settings(turns=options.turns or (1 if quick else 5), quick=quick,
                     seconds=options.seconds or (1 if quick else 4),
                     connections=options.connections, loops=options.loops,
-                    rows=1_000_000 if quick else 10_000_000, calls=30 if quick else 200,
+                    rows=1_000_000 if quick else 10_000_000, calls=30 if quick else 100,
                     build=options.build.resolve(), output=output.resolve())
 
 
@@ -152,11 +154,12 @@ def main():
         if names:
             refused = measure(names, settings)
         done = [name for name in names if name not in refused]
-        parts, drawn = tell(settings, PARTS if recording else done)
+        parts, drawn = tell(settings, PARTS if RECORD in options.parts else done)
         if recording and not refused:
-            for left_out in record.record(parts, drawn):
-                say(f"not recorded, as it was a quick run: {left_out}")
-            say(f"recorded in {record.DOCUMENT.relative_to(HERE.parent)}")
+            documents, left_out = record.record(parts, drawn)
+            say(f"recorded in {', '.join(f'docs/{name}' for name in documents)}")
+            for part in left_out:
+                say(f"not recorded, as it was a quick run: {part}")
         elif recording:
             say(f"not recorded, as these failed: {', '.join(refused)}")
         os.close(held)

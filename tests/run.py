@@ -25,6 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build" / "test-logs"
+LOAD_CLIENT = ROOT / "build" / "debug" / "bench" / "load" / "load-client"
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "--durations=15"]
 PART_SECONDS_MAX = 1200
 FUZZ_SECONDS = 20
@@ -224,6 +225,7 @@ def run_e2e(part):
     arguments = ["tests/e2e", *part.select, *part.pytest_arguments]
     binary = ROOT / "build" / part.build / "src" / "cli" / "coupon"
     return run_pytest(part, arguments, {**part.environment(), "COUPON_BINARY": str(binary),
+                                        "COUPON_LOAD_CLIENT": str(LOAD_CLIENT),
                                         "COUPON_TEST_LEDGER": part.ledger,
                                         "COUPON_TEST_REDIS": "1" if part.redis else ""})
 
@@ -242,6 +244,13 @@ def run_faults(part):
     return run_pytest(part, ["tests/faults", *part.select, *part.pytest_arguments],
                       {**part.environment(), "COUPON_BINARY": str(binary),
                        "COUPON_TEST_SCALE": os.environ.get("COUPON_TEST_SCALE", "0.1")})
+
+
+def run_strategies(part):
+    """The original system's designs, which bench/ runs beside ours."""
+    binary = ROOT / "build" / part.build / "bench" / "strategies" / "strategies-server"
+    return run_pytest(part, ["tests/strategies", *part.pytest_arguments],
+                      {**part.environment(), "COUPON_STRATEGIES_SERVER": str(binary)})
 
 
 def run_tidy(part):
@@ -340,15 +349,16 @@ PARTS = [
     Part("contract-asan", ("contract", "asan"), run_contract, build="asan",
          pytest_arguments=("--ignore", "tests/contract/redis_functions")),  # Lua, not C
     Part("unit-tsan", ("tsan",), run_unit, build="tsan", folders=("issuer", "http")),
-    Part("e2e", ("e2e",), run_e2e, build="release", quick=True),
+    Part("e2e", ("e2e",), run_e2e, build="release", also_builds=("debug",), quick=True),
     Part("e2e-postgres", ("sql",), run_e2e, build="release", ledger="postgres"),
     Part("e2e-mariadb", ("sql",), run_e2e, build="release", ledger="mariadb"),
     Part("e2e-redis", ("redis",), run_e2e, build="release", ledger="mariadb", redis=True),
     Part("cluster", ("cluster",), run_cluster, build="release"),
+    Part("strategies", ("strategies",), run_strategies, build="debug"),
     Part("faults", ("fault",), run_faults, build="release", select=("-m", "gate")),
     Part("faults-all", ("fault",), run_faults, build="release", on_request=True),
     Part("faults-asan", ("fault",), run_faults, build="asan", on_request=True),
-    Part("e2e-asan", ("asan",), run_e2e, build="asan"),
+    Part("e2e-asan", ("asan",), run_e2e, build="asan", also_builds=("debug",)),
     Part("race-tsan", ("tsan",), run_e2e, build="tsan", select=("-m", "race")),
     Part("fuzz", ("fuzz",), run_fuzz, build="clang", beside=True),
 ]

@@ -18,7 +18,7 @@ CONFIGURATION = """
 load_module {modules}/ndk_http_module.so;
 load_module {modules}/ngx_http_lua_module.so;
 {user}
-worker_processes 1;
+worker_processes {workers};
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
@@ -39,7 +39,7 @@ http {{
                                       password = "{password}" }}
     }}
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port} reuseport;
         location = /ready {{ return 200; }}
         location / {{ content_by_lua_block {{ require("peer").claim() }} }}
     }}
@@ -58,16 +58,16 @@ def missing():
 
 
 @contextmanager
-def peer_server(folder, redis, user, password):
-    """nginx with one worker, in front of this Redis. Gives the process and its URL."""
+def peer_server(folder, redis, user, password, workers=1):
+    """nginx in front of this Redis. Gives the process and its URL."""
     if why := missing():
         raise Refused(why)
     folder.mkdir()
     port, configuration, log = free_port(), folder / "nginx.conf", folder / "nginx.log"
     configuration.write_text(CONFIGURATION.format(
-        user="user root;" if os.geteuid() == 0 else "", folder=folder, modules=MODULES,
-        libraries=LIBRARIES, bench=ROOT / "bench", port=port, port_redis=redis.port,
-        user_redis=user, password=password))
+        user="user root;" if os.geteuid() == 0 else "", workers=workers, folder=folder,
+        modules=MODULES, libraries=LIBRARIES, bench=ROOT / "bench", port=port,
+        port_redis=redis.port, user_redis=user, password=password))
     luajit = next((UNPACKED / "lib").glob(f"*/{LUAJIT}")).parent
     command = ["env", f"LD_LIBRARY_PATH={luajit}", tool("nginx"), "-p", folder, "-c", configuration,
                "-e", folder / "error.log"]

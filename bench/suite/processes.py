@@ -77,7 +77,8 @@ def wait_until(what, process, log, condition):
 
 
 def processor_seconds(*processes):
-    """User and system time of these processes (all threads) and of their children."""
+    """User and system time of these processes (all threads) and of their children, those that
+    have ended included."""
     total, pids = 0, {process.pid for process in processes}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -85,6 +86,8 @@ def processor_seconds(*processes):
         except OSError:
             continue
         fields = text.rpartition(")")[2].split()
-        if not pids.isdisjoint((int(text.split(" ", 1)[0]), int(fields[1]))):
-            total += int(fields[11]) + int(fields[12])
+        if int(text.split(" ", 1)[0]) in pids:
+            total += sum(map(int, fields[11:15]))  # its own, and of those it has waited for
+        elif int(fields[1]) in pids:
+            total += sum(map(int, fields[11:13]))
     return total / TICKS

@@ -1,53 +1,79 @@
-"""Writes what was measured into docs/performance.md, between the marks; the words around them
-are people's. The pictures go beside it."""
+"""Writes what was measured into the documents, each part between its own marks, so that parts which
+were not measured keep what was seen of them before; the words around the marks are people's. The
+pictures go into the folder of the document's name."""
 
 import shutil
 
-from suite import report
+from suite import report, tell
 from suite.machine import ROOT
 from suite.processes import Refused
+from suite.tables import as_markdown, rows_as_markdown
 
-DOCUMENT = ROOT / "docs" / "performance.md"
-PICTURES = ROOT / "docs" / "performance"
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-ALTERNATIVES = {"http": "Bars by connections: coupon beside nginx",
-                "engine": "Lines: ns a claim by issues held",
-                "restart": "Bars: seconds to ready, warm and cold"}
+DOCUMENTS = ROOT / "docs"
+USUAL = "performance.md"
+MORE = "<!-- figures of other parts -->"  # a part that has no marks yet gets them before this
 
 
-def markdown(parts):
-    """What stands between the marks."""
-    blocks = ["Written by `./dev bench --record`; medians, and in brackets the least and the most "
-              "of the turns.", "\n".join(f"- {line}" for line in report.machine_lines(parts))]
-    blocks += [f"**{warning}**" for warning in report.warnings(parts)]
-    blocks.append(report.as_markdown(report.threshold_table(parts)))
-    for name, make in report.TABLES.items():
-        if name in parts:
-            blocks += [report.as_markdown(table) for table in make(parts[name])]
-            if name in ALTERNATIVES:
-                blocks.append(f"![{ALTERNATIVES[name]}](performance/{name}.svg)")
-    disk = report.disk_table(parts)
-    return "\n\n".join([*blocks, *([report.as_markdown(disk)] if disk.rows else [])])
+def marks(part):
+    return f"<!-- figures of {part}: begin -->", f"<!-- figures of {part}: end -->"
 
 
-def replaced(document, figures):
-    """The document with other figures between its marks."""
-    if document.count(BEGIN) != 1 or document.count(END) != 1 or \
-            document.index(END) < document.index(BEGIN):
-        raise Refused(f"the document must have {BEGIN} once, and {END} once after it")
-    before, _, rest = document.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{figures}\n\n{END}{rest.partition(END)[2]}"
+def picture_links(part, lines, document=USUAL):
+    told = tell.of(part)
+    return [f"![{told.ALTERNATIVES[name]}]({document.split('.')[0]}/{name}.svg)"
+            for name in told.scripts(lines)]
 
 
-def record(parts, pictures, document=DOCUMENT, folder=PICTURES):
-    """Leaves quick runs out: figures that are told must be worth it. Returns those parts."""
+def section(part, lines):
+    """What stands between the marks of a part, unless its module has words of its own for that."""
+    parts = {part: lines}
+    told = tell.of(part)
+    blocks = [f"### {part}",
+              "\n".join(f"- {line}" for line in report.machine_lines(parts)),
+              *[f"**{warning}**" for warning in report.warnings(parts)],
+              *[as_markdown(table, "####") for table in told.tables(lines)],
+              *picture_links(part, lines)]
+    wanted = report.threshold_table(parts)
+    if wanted.rows:
+        blocks += [f"{wanted.title}:", rows_as_markdown(wanted)]
+    return "\n\n".join(blocks)
+
+
+def replaced(document, part, figures):
+    """The document with other figures between the part's marks."""
+    begin, end = marks(part)
+    if begin not in document and end not in document and document.count(MORE) == 1:
+        document = document.replace(MORE, f"{begin}\n{end}\n\n{MORE}")
+    if document.count(begin) != 1 or document.count(end) != 1 or \
+            document.index(end) < document.index(begin):
+        raise Refused(f"the document must have {begin} once, and {end} once after it; or neither, "
+                      f"and {MORE}")
+    before, _, rest = document.partition(begin)
+    return f"{before}{begin}\n\n{figures}\n\n{end}{rest.partition(end)[2]}"
+
+
+def sections(part, lines):
+    """{document: what it says of the part}."""
+    own = getattr(tell.of(part), "DOCUMENTS", {})
+    return {document: make(lines) for document, make in own.items()} or \
+        {USUAL: section(part, lines)}
+
+
+def record(parts, pictures, folder=DOCUMENTS):
+    """`pictures`: {part: paths}. Leaves quick runs out: figures that are told must be worth it.
+    Returns the documents that were written, and those parts."""
     kept = {name: lines for name, lines in parts.items() if not lines[0]["quick"]}
     if not kept:
         raise Refused("nothing to record: nothing was measured, or only by quick runs")
-    text = replaced(document.read_text(), markdown(kept))
-    folder.mkdir(exist_ok=True)
-    for picture in pictures:
-        if picture.stem in kept:
-            shutil.copyfile(picture, folder / picture.name)
-    document.write_text(text)
-    return [name for name in parts if name not in kept]
+    texts = {}
+    for part, lines in kept.items():
+        for name, figures in sections(part, lines).items():
+            text = texts.get(name) or (folder / name).read_text()
+            texts[name] = replaced(text, part, figures)
+            beside = folder / name.split(".")[0]
+            beside.mkdir(exist_ok=True)
+            for picture in pictures.get(part, []):
+                shutil.copyfile(picture, beside / picture.name)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return list(texts), [name for name in parts if name not in kept]

@@ -20,7 +20,7 @@ class Settings:
     connections: tuple  # of wrk
     loops: tuple        # event loops of ours, and workers of nginx
     rows: int           # of the record that is started with
-    calls: int          # batch calls a connection
+    calls: int          # batch calls of 10,000 users a connection
     build: Path         # where the programs are
     output: Path        # where the lines go, and where the servers' records lie meanwhile
 

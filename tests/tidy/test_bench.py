@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-from suite import figures, machine, pictures, processes, record, report  # noqa: E402
+from suite import figures, machine, pictures, processes, record, report, tables, tell  # noqa: E402
 from suite.parts import batch, distributed, engine, http, ledger, restart  # noqa: E402
 from suite.run import Progress, Run, Settings, read_lines  # noqa: E402
 
@@ -57,10 +57,9 @@ def restart_lines():
 
 
 def batch_lines():
-    return whole([figures.measurement(what, unit, [value] * 5, {"connections": connections},
-                                      other_work=[0.0])
-                  for connections in batch.CONNECTIONS
-                  for (what, unit), value in zip(batch.FIGURES.items(), (600000, 1.2, 0.1))])
+    turn = {"claims_per_s": 600000, "cpu_us_per_claim": 1.2, "client_cpu_share": 0.1,
+            "peak_bytes": 90 * 10**6, "peak_bytes_besides": 8 * 10**6, "other_work": 0.0}
+    return whole(batch.lines_of({way: [turn] * 5 for way in batch.WAYS}, 100))
 
 
 def ledger_lines():
@@ -72,7 +71,7 @@ def ledger_lines():
 
 def distributed_lines():
     roles = {"peer": ("node", "redis"), "admitted": ("node", "redis", "sql"),
-             "redis": report.ROLES, "sql": ("node", "sql"),
+             "redis": tell.of("distributed").ROLES, "sql": ("node", "sql"),
              "sql postgresql": ("node", "sql")}
     rates = {"peer": 40000, "admitted": 70000, "redis": 30000, "sql": 15000, "sql postgresql": 9000}
     seen = {case: [turn | {f"cpu_us_of_{role}": 5.0 for role in roles[case]}
@@ -207,21 +206,21 @@ def test_what_cannot_be_built_upon_is_refused(tmp_path):
 # ---- tables ----------------------------------------------------------------------------------
 
 def test_every_part_has_a_table_of_equal_rows(parts):
-    tables = report.tables(parts)
-    assert len(tables) == len(parts)
-    for table in [*tables, report.disk_table(parts), report.threshold_table(parts)]:
+    found = report.tables(parts)
+    assert len(found) == len(parts)
+    for table in [*found, report.threshold_table(parts)]:
         assert table.rows and all(len(row) == len(table.head) for row in table.rows), table.title
         assert all(isinstance(cell, str) for row in table.rows for cell in row)
-        assert all(report.MISSING != cell for row in table.rows for cell in row), table
+        assert all(tables.MISSING != cell for row in table.rows for cell in row), table
 
 
 def test_several_processes_have_a_table_and_so_has_the_queue():
     lines = {"distributed": distributed_lines()}
     several, queue = report.tables(lines)
-    assert [row[0] for row in several.rows] == list(report.CASES_TOLD.values())
-    assert [row[0] for row in queue.rows] == list(report.WAYS_TOLD.values())
+    assert [row[0] for row in several.rows] == list(tell.of("distributed").CASES_TOLD.values())
+    assert [row[0] for row in queue.rows] == list(tell.of("distributed").WAYS_TOLD.values())
     for table in (several, queue):
-        assert all(len(row) == len(table.head) and report.MISSING not in row for row in table.rows)
+        assert all(len(row) == len(table.head) and tables.MISSING not in row for row in table.rows)
     assert [each.verdict() for each in report.thresholds(lines)] == [
         "reached", "reached", "short by 25%", "reached"]  # 1.75, 0.75, 0.375; 0.9
 
@@ -235,14 +234,14 @@ def test_rows_that_nobody_was_told_of_and_told_ones_that_are_missing_are_refused
 def test_a_part_that_was_measured_in_part_has_a_table_too(parts):
     some = [line for line in parts["http"] if line["parameters"].get("loops") == 2
             and line["parameters"]["connections"] == 256]
-    assert [row[:3] for row in report.http_tables(some)[0].rows] == [
+    assert [row[:3] for row in tell.of("http").tables(some)[0].rows] == [
         ["accepted", "2", "256"], ["sold out", "2", "256"]]
 
 
 def test_thresholds_are_reached_or_short_by_so_much(parts):
     verdicts = {each.name: each.verdict() for each in report.thresholds(parts)}
     assert verdicts["accepted, 256 connections, loops 2: requests/s, of nginx's"] == "reached"
-    assert verdicts["batch, connections 1: durable claims/s"] == "reached"
+    assert verdicts["batch, 1,000 users a call, connections 1: durable claims/s"] == "reached"
     assert verdicts["engine, fresh: 10 M to 1 k issues"] == "short by 50%"  # 3 and not 2
     assert verdicts["restart, warm: seconds"] == "reached"
     assert verdicts["restart, cold: seconds"] == "short by 30%"
@@ -262,73 +261,115 @@ def test_other_work_and_quick_runs_are_warned_of(parts):
 @pytest.mark.parametrize("value, expected", [
     (1234567, "1,234,567"), (12.34, "12.3"), (0.666, "0.67"), (None, "-")])
 def test_numbers_read_well(value, expected):
-    assert report.number(value) == expected
+    assert tables.number(value) == expected
 
 
 def test_a_table_as_text_stands_in_columns():
-    table = report.Table("title", ["a", "b, c"], [["x", "1"], ["yyy", "22"]], "note")
-    assert report.as_text(table).splitlines() == [
+    table = tables.Table("title", ["a", "b, c"], [["x", "1"], ["yyy", "22"]], "note")
+    assert tables.as_text(table).splitlines() == [
         "title", "     b,", "a     c", "---  --", "x     1", "yyy  22", "note"]
 
 
 # ---- document and pictures -------------------------------------------------------------------
 
-def test_only_what_is_between_the_marks_changes():
-    before = f"words\n{record.BEGIN}\nold\n{record.END}\nmore words\n"
-    after = record.replaced(before, "new")
-    assert after == f"words\n{record.BEGIN}\n\nnew\n\n{record.END}\nmore words\n"
-    assert record.replaced(after, "new") == after
+BEGIN, END = record.marks("http")
 
 
-@pytest.mark.parametrize("text", ["no marks", record.BEGIN, record.END + record.BEGIN,
-                                  record.BEGIN + record.END + record.BEGIN])
+def test_only_what_is_between_the_marks_of_the_part_changes():
+    before = f"words\n{BEGIN}\nold\n{END}\nmore words\n{record.MORE}\n"
+    after = record.replaced(before, "http", "new")
+    assert after == f"words\n{BEGIN}\n\nnew\n\n{END}\nmore words\n{record.MORE}\n"
+    assert record.replaced(after, "http", "new") == after
+
+
+def test_a_part_without_marks_gets_them_before_those_of_other_parts():
+    after = record.replaced(f"words\n{record.MORE}\n", "http", "new")
+    assert after == f"words\n{BEGIN}\n\nnew\n\n{END}\n\n{record.MORE}\n"
+
+
+@pytest.mark.parametrize("text", ["no marks", BEGIN, END + BEGIN, BEGIN + END + BEGIN,
+                                  BEGIN + record.MORE, record.MORE + record.MORE])
 def test_a_document_without_its_marks_is_left_alone(text):
     with pytest.raises(processes.Refused):
-        record.replaced(text, "new")
+        record.replaced(text, "http", "new")
 
 
-def test_the_document_has_its_marks():
-    assert "new" in record.replaced(record.DOCUMENT.read_text(), "new")
+@pytest.mark.parametrize("part", ["engine", "http", "batch", "restart", "ledger", "distributed",
+                                  "floor"])
+def test_the_document_has_a_place_for_every_part(part):
+    assert "new" in record.replaced((record.DOCUMENTS / record.USUAL).read_text(), part, "new")
 
 
-def test_a_recording_is_the_same_each_time_and_brings_its_pictures(parts, tmp_path):
-    document, folder = tmp_path / "performance.md", tmp_path / "performance"
+@pytest.fixture
+def documents(tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / record.USUAL).write_text(f"words\n{record.MORE}\n")
+    return folder
+
+
+def recorded(parts, documents, drawn=None):
+    record.record(parts, drawn or {}, documents)
+    return (documents / record.USUAL).read_text()
+
+
+def test_a_recording_is_the_same_each_time_and_brings_its_pictures(parts, documents, tmp_path):
     picture = tmp_path / "http.svg"
     picture.write_text("<svg/>")
-    document.write_text(f"words\n{record.BEGIN}{record.END}\n")
-    record.record(parts, [picture], document, folder)
-    first = document.read_text()
-    record.record(parts, [picture], document, folder)
-    assert document.read_text() == first and (folder / "http.svg").exists()
-    for expected in ("words\n", "a processor", "abc123", "### HTTP beside nginx",
+    first = recorded(parts, documents, {"http": [picture]})
+    assert recorded(parts, documents, {"http": [picture]}) == first
+    assert (documents / "performance" / "http.svg").exists()
+    for expected in ("words\n", "a processor", "abc123", "#### HTTP beside nginx",
                      "![", "(performance/http.svg)", "| reached |", "short by 50%"):
         assert expected in first, expected
 
 
-def test_a_quick_run_is_not_recorded(parts, tmp_path):
-    document = tmp_path / "performance.md"
-    document.write_text(f"{record.BEGIN}{record.END}\n")
+def test_a_part_that_is_recorded_alone_leaves_the_others_as_they_were(parts, documents):
+    first = recorded(parts, documents)
+    again = {"engine": [line | {"machine": FACTS | {"commit": "def456"}}
+                        for line in parts["engine"]]}
+    after = recorded(again, documents)
+    before, begin, rest = first.partition(record.marks("engine")[0])
+    assert after.startswith(before + begin) and "def456" in after
+    assert after.endswith(rest.partition(record.marks("engine")[1])[2])
+
+
+def test_a_part_may_have_documents_of_its_own(parts, documents, monkeypatch):
+    monkeypatch.setattr(tell.of("engine"), "DOCUMENTS",
+                        {"story.md": lambda lines: f"{len(lines)} lines",
+                         "story.ko.md": lambda lines: "words"}, raising=False)
+    for name in ("story.md", "story.ko.md"):
+        (documents / name).write_text(record.MORE)
+    picture = documents / "engine.svg"
+    picture.write_text("<svg/>")
+    written, _ = record.record({"engine": parts["engine"]}, {"engine": [picture]}, documents)
+    assert written == ["story.md", "story.ko.md"]
+    assert f"{len(parts['engine'])} lines" in (documents / "story.md").read_text()
+    assert (documents / "story" / "engine.svg").exists()
+
+
+def test_a_quick_run_is_not_recorded(parts, documents):
     quick = {"engine": [line | {"quick": True} for line in parts["engine"]]}
-    assert record.record({**parts, **quick}, [], document, tmp_path) == ["engine"]
-    assert "Engine alone" not in document.read_text()
-    assert "HTTP beside nginx" in document.read_text()
+    assert record.record({**parts, **quick}, {}, documents)[1] == ["engine"]
+    text = (documents / record.USUAL).read_text()
+    assert "Engine alone" not in text and "HTTP beside nginx" in text
     with pytest.raises(processes.Refused, match="nothing"):
-        record.record(quick, [], document, tmp_path)
+        record.record(quick, {}, documents)
 
 
 def test_pictures_show_every_bar_and_line(parts):
-    script = pictures.http_script(parts["http"])
+    script = tell.of("http").scripts(parts["http"])["http"]
     assert script.count("$ratios << EOD") == 2  # throughput, and what a CPU second does
     assert all(f'"{connections}" ' in script for connections in (64, 256, 1000))
     assert all(f"title '{case}, {loops}" in script for case in ("accepted", "sold out")
                for loops in ("1 loop", "2 loops"))
-    script = pictures.engine_script(parts["engine"])
+    script = tell.of("engine").scripts(parts["engine"])["engine"]
     assert "logscale x" in script and all(f"title '{kind}'" in script
                                           for kind in ("fresh", "duplicate", "sold out"))
-    script = pictures.restart_script(parts["restart"])
+    script = tell.of("restart").scripts(parts["restart"])["restart"]
     assert '"warm"' in script and '"cold"' in script and "10 M issues" in script
 
 
 def test_gnuplot_takes_the_scripts(parts, tmp_path):
-    for path in pictures.draw(parts, tmp_path):
+    for path in sum(pictures.draw(parts, tmp_path).values(), []):
         assert path.read_text().rstrip().endswith("</svg>")

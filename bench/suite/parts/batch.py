@@ -1,60 +1,85 @@
-"""issues:batch with 10,000 users a call: durable claims a second, over one connection and over
-two. The client (batch_client.c) has its bodies ready before the clock starts. Every turn has a
-new server and record, read by `coupon verify` afterwards."""
+"""issues:batch with 1,000 and with 10,000 users a call: durable claims a second, over one and over
+two connections, and how much memory the server had at its peak. The client (batch_client.c) has
+its bodies ready before the clock starts. Every turn has a new server and record, read by `coupon
+verify` afterwards."""
 
 import json
 import os
+import urllib.request
+from pathlib import Path
 
 from suite.coupon import check_record, coupon_server
 from suite.figures import measurement, rotated
-from suite.machine import Others, sync_lines, sync_times_us
+from suite.machine import Others, field, sync_lines, sync_times_us
 from suite.processes import Refused, finished, processor_seconds
 
-SUMMARY = "issues:batch, 10,000 users a call, over one and two connections"
+SUMMARY = "issues:batch, 1,000 and 10,000 users a call, over one and two connections"
 CONNECTIONS = (1, 2)
-USERS = 10000
-FIGURES = {"claims_per_s": "1/s", "cpu_us_per_claim": "us", "client_cpu_share": "of one core"}
+USERS = (1000, 10000)  # a call; the last is the most that the server takes
+WAYS = tuple((users, connections) for users in USERS for connections in CONNECTIONS)
+FIGURES = {"claims_per_s": "1/s", "cpu_us_per_claim": "us", "client_cpu_share": "of one core",
+           "peak_bytes": "B", "peak_bytes_besides": "B"}
 
 
 def steps(settings):
-    rows = settings.calls * USERS * sum(CONNECTIONS)
-    return [("batch", settings.turns * (2 + rows / 400000))]
+    rows = settings.calls * USERS[-1] * len(USERS) * sum(CONNECTIONS)
+    return [("batch", settings.turns * (4 + rows / 350000))]
 
 
-def one_turn(run, connections, turn):
-    """The figures of one server's life."""
-    calls = run.settings.calls
+def status_bytes(process, name):
+    return int(field(Path(f"/proc/{process.pid}/status"), name).split()[0]) * 1024
+
+
+def engine_bytes(server):
+    """What the server has for issues and their index."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as reply:
+        for line in reply.read().decode().splitlines():
+            if line.startswith("coupon_engine_memory_bytes "):
+                return float(line.split()[1])
+    raise Refused("the server does not tell its engine's memory")
+
+
+def one_turn(run, users, connections, turn):
+    """The figures of one server's life. Of calls with fewer users there are more."""
+    calls = run.settings.calls * USERS[-1] // users
     with run.folder() as folder:
         syncs = sync_times_us(folder)
         with coupon_server(run.program("coupon"), folder, os.cpu_count()) as server:
             coupon = server.new_coupon("batches", None)
+            resident, engine = status_bytes(server.process, "VmRSS"), engine_bytes(server)
             before, others = processor_seconds(server.process), Others()
             told = json.loads(finished(
-                [run.program("batch-client"), server.port, coupon, connections, calls, USERS,
+                [run.program("batch-client"), server.port, coupon, connections, calls, users,
                  f"t{turn}"], 600, stdin=server.token))
             used = processor_seconds(server.process) - before
             other_work = others.share(used)
+            peak = status_bytes(server.process, "VmHWM")
+            besides = peak - resident - (engine_bytes(server) - engine)
             server.stop()
         if told["issued"] != told["users"]:
             raise Refused(f"not all users of the batches got theirs: {told}")
         check_record(run.program("coupon"), server.data, told["issued"], 0)
     return {"claims_per_s": told["issued"] / told["seconds"], "other_work": other_work,
             "cpu_us_per_claim": used * 1e6 / told["issued"],
-            "client_cpu_share": told["client_cpu_s"] / told["seconds"]}, syncs
+            "client_cpu_share": told["client_cpu_s"] / told["seconds"],
+            "peak_bytes": peak, "peak_bytes_besides": besides}, syncs
+
+
+def lines_of(seen, calls):
+    """`seen`: {(users a call, connections): [what one_turn gave, a turn each]}."""
+    return [measurement(figure, unit, [turn[figure] for turn in turns],
+                        {"connections": connections, "users_a_call": users,
+                         "issues": calls * USERS[-1] * connections},
+                        other_work=[turn["other_work"] for turn in turns])
+            for (users, connections), turns in seen.items() for figure, unit in FIGURES.items()]
 
 
 def measure(run):
     run.progress.step()
-    seen, syncs = {connections: [] for connections in CONNECTIONS}, []
+    seen, syncs = {way: [] for way in WAYS}, []
     for turn in range(run.settings.turns):
-        for connections in rotated(CONNECTIONS, turn):
-            figures, times = one_turn(run, connections, turn)
-            seen[connections].append(figures)
+        for way in rotated(WAYS, turn):
+            figures, times = one_turn(run, *way, turn)
+            seen[way].append(figures)
             syncs.append(times)
-    for connections, turns in seen.items():
-        parameters = {"connections": connections, "users_a_call": USERS,
-                      "calls": run.settings.calls}
-        run.write(*[measurement(figure, unit, [turn[figure] for turn in turns], parameters,
-                                other_work=[turn["other_work"] for turn in turns])
-                    for figure, unit in FIGURES.items()])
-    run.write(*sync_lines(syncs, {}))
+    run.write(*lines_of(seen, run.settings.calls), *sync_lines(syncs, {}))

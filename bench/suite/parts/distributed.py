@@ -276,11 +276,11 @@ def start_all(run, stack, folder):
     return [peer, *ours], redis
 
 
-def versions():
-    """Of the servers, as they say it themselves."""
+def versions(*names):
+    """Of these servers, or of all, as they say it themselves."""
     said = {"Redis": ("redis-cli", "--version"), "MariaDB": (tool("mariadbd"), "--version"),
             "PostgreSQL": (postgres.programs() / "postgres", "--version")}
-    return ", ".join(f"{name} {version_of(*command)}" for name, command in said.items())
+    return ", ".join(f"{name} {version_of(*said[name])}" for name in names or said)
 
 
 def measure(run):
