@@ -11,6 +11,7 @@ from suite.processes import Refused, free_port, running, wait_until
 CONFIGURATION = """
 {user}
 worker_processes {workers};
+{affinity}
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
@@ -38,8 +39,9 @@ class Nginx:
 
 
 @contextmanager
-def nginx_server(folder, workers, replies):
-    """nginx with one port a case. `replies`: case -> (status, body)."""
+def nginx_server(folder, workers, replies, pinned=False):
+    """nginx with one port a case. `replies`: case -> (status, body); `pinned`: each worker stays on
+    a core."""
     folder.mkdir()
     ports = {case: free_port() for case in replies}
     servers = [SERVER.format(port=ports[case], status=status, body=body)
@@ -47,7 +49,7 @@ def nginx_server(folder, workers, replies):
     configuration, log = folder / "nginx.conf", folder / "nginx.log"
     configuration.write_text(CONFIGURATION.format(
         user="user root;" if os.geteuid() == 0 else "", workers=workers, folder=folder,
-        servers="\n    ".join(servers)))
+        affinity="worker_cpu_affinity auto;" if pinned else "", servers="\n    ".join(servers)))
     binary = tool("nginx")
     if not binary:
         raise Refused("there is no nginx; ./dev bench installs it")

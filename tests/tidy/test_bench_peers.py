@@ -15,7 +15,7 @@ from suite.run import Settings  # noqa: E402
 told = tell.of("peers")
 RATES = {"accepted": 90000, "sold out": 98000, "peer": 40000, "postgresql": 3000,
          "postgresql 64": 9000, "redis": 60000, "redis pipelined": 200000, "nginx": 100000,
-         "nginx 409": 100000, "epoll": 120000}
+         "nginx pinned": 105000, "nginx 409": 100000, "epoll": 120000}
 
 PGBENCH = """\
 pgbench (15.18)

@@ -6,6 +6,7 @@
   postgresql, … 64     PostgreSQL alone, by pgbench: one coupon, and 64 (suite/pgbench.py)
   redis, … pipelined   that script alone, by redis-benchmark (suite/redis_benchmark.py)
   nginx, nginx 409     nginx that returns a fixed reply: what many take for the limit
+  nginx pinned         the same 200 with each worker kept on a core, as coupon's loops are
   epoll                a server of one constant reply (bench/epoll_server.c): the limit
 
 What speaks HTTP has the same client, wrk with bench/claims.lua; nginx's and epoll's replies are as
@@ -38,7 +39,7 @@ COUPONS = {"postgresql": 1, "postgresql 64": 64}
 CLIENTS = (1, 4, 16, 64)  # of pgbench: the best is measured
 CHOICE_SECONDS = 2
 CASES = ("accepted", "sold out", "peer", *COUPONS, "redis", "redis pipelined", "nginx",
-         "nginx 409", "epoll")
+         "nginx pinned", "nginx 409", "epoll")
 FIGURES = {"requests_per_s": "1/s", "cpu_us_per_request": "us", "p50_us": "us", "p99_us": "us"}
 NAMES = {"p50_us": "latency_p50", "p99_us": "latency_p99"}
 
@@ -78,12 +79,16 @@ def ours_and_ceilings(run, stack, folder):
     http.one_load(ours, "accepted", {"connections": CONNECTIONS}, "first", WARM_SECONDS)
     replies = http.fitting_replies(folder, server, ours, paths)
     nginx = stack.enter_context(nginx_server(folder / "nginx", LOOPS, replies))
+    pinned = stack.enter_context(
+        nginx_server(folder / "nginx-pinned", LOOPS, {"accepted": replies["accepted"]}, True))
     size = len(exchange(nginx.ports["accepted"], "/", "someone"))
     urls = {case: f"http://127.0.0.1:{port}/" for case, port in nginx.ports.items()}
     contestants = [
         by_wrk("accepted", [server.process], ours.urls["accepted"]),
         by_wrk("sold out", [server.process], ours.urls["sold out"], "sold out"),
         by_wrk("nginx", [nginx.process], urls["accepted"]),
+        by_wrk("nginx pinned", [pinned.process],
+               f"http://127.0.0.1:{pinned.ports['accepted']}/"),
         by_wrk("nginx 409", [nginx.process], urls["sold out"], "sold out"),
         by_wrk("epoll", *epoll_server(run, stack, folder, size))]
     contestants[0].told = ours.told

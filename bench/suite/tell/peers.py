@@ -15,6 +15,7 @@ CASES = {"accepted": ("coupon, accepted: 201", DURABLE),
          "sold out": ("coupon, sold out: 409", REFUSAL),
          "nginx 409": ("nginx, return 409", CEILING),
          "nginx": ("nginx, return 200", CEILING),
+         "nginx pinned": ("the same, its workers pinned", CEILING),
          "epoll": ("bare epoll, 200", CEILING)}
 COLOURS = {DURABLE: "#1f5fa8", FAST: "#c4641b", REFUSAL: "#7fb2e5", CEILING: "#b4b4b4"}
 TITLES = {DURABLE: "durable", FAST: "not durable", REFUSAL: "refused", CEILING: "constant reply"}
