@@ -256,7 +256,7 @@ static void turn(struct worker *worker) {
         struct connection *connection = events[i].data.ptr;
         if (connection->phase == PHASE_CONNECTING) {
             connection_opened(worker, connection);
-        } else {
+        } else if (connection->phase != PHASE_CLOSED) { /* by a send earlier in this turn */
             connection_read(worker, connection);
         }
     }

@@ -7,7 +7,7 @@ import sqlite3
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def check_record(binary, data, told, cut_off_max):
     """Every success that a client was told is in the record; what was cut off may be there too.
     Returns the number of rows."""
     finished([binary, "verify", "--data", data], VERIFY_SECONDS_MAX)
-    with sqlite3.connect(f"file:{data}/coupon.db?mode=ro", uri=True) as ledger:
+    with closing(sqlite3.connect(f"file:{data}/coupon.db?mode=ro", uri=True)) as ledger:
         rows = ledger.execute("SELECT count(*) FROM coupon_issues").fetchone()[0]
     if not 0 <= rows - told <= cut_off_max:
         raise Refused(f"clients were told of {told} issues, the record has {rows}")

@@ -15,6 +15,7 @@ import signal
 import sqlite3
 import sys
 import time
+from contextlib import closing
 
 from suite.coupon import new_coupon
 from suite.machine import ROOT
@@ -195,7 +196,7 @@ class Embedded(Design):
 
     def read(self, coupons):
         self.node.stop()
-        with sqlite3.connect(f"file:{self.data}/coupon.db?mode=ro", uri=True) as ledger:
+        with closing(sqlite3.connect(f"file:{self.data}/coupon.db?mode=ro", uri=True)) as ledger:
             return {coupon: [user for user, in ledger.execute(
                 "SELECT user_id FROM coupon_issues WHERE coupon_id = ?", (coupon,))]
                 for coupon in coupons}

@@ -7,6 +7,7 @@ verify` afterwards.
 import json
 import sqlite3
 import time
+from contextlib import closing
 
 from suite.coupon import check_record, coupon_server
 from suite.figures import measurement
@@ -47,7 +48,7 @@ def figures_of(told):
 
 def unsold(data):
     """How many coupons have other than all of theirs issued."""
-    with sqlite3.connect(f"file:{data}/coupon.db?mode=ro", uri=True) as ledger:
+    with closing(sqlite3.connect(f"file:{data}/coupon.db?mode=ro", uri=True)) as ledger:
         return ledger.execute("SELECT count(*) FROM coupons WHERE issued_quantity <> ?",
                               (QUANTITY,)).fetchone()[0]
 
