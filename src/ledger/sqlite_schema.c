@@ -290,8 +290,10 @@ static const char *const statement_texts[SQL_COUNT] = {
     /* The next coupon that has issues or imports: steps down the trees, not scans. */
     [SQL_VISIT_HOLDERS] =
         "SELECT holder, EXISTS (SELECT 1 FROM coupons WHERE id = holder)"
-        " FROM (SELECT min(coupon_id) AS holder FROM coupon_issues WHERE coupon_id >= ?1"
-        "  UNION ALL SELECT min(coupon_id) FROM coupon_imports WHERE coupon_id >= ?1)"
+        " FROM (SELECT (SELECT coupon_id FROM coupon_issues WHERE coupon_id >= ?1"
+        "               ORDER BY coupon_id LIMIT 1) AS holder"
+        "  UNION ALL SELECT (SELECT coupon_id FROM coupon_imports WHERE coupon_id >= ?1"
+        "                    ORDER BY coupon_id LIMIT 1))"
         " WHERE holder IS NOT NULL ORDER BY holder LIMIT 1",
 };
 /* clang-format on */

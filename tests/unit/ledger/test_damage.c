@@ -2,6 +2,8 @@
  * byte what they were. */
 #include "support.h"
 
+#include "ledger/sqlite_ledger.h"
+
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -287,6 +289,23 @@ static int note_orphan(void *context, uint64_t coupon_id) {
     return STATUS_OK;
 }
 
+/* From coupon to coupon by a few steps of SQLite's, not by all issues that follow, which would be
+ * hours for a start with 100,000 coupons. */
+static void looking_for_them_is_not_reading_all_issues_for_each_coupon(void **state) {
+    enum { COUPONS = 300, ISSUES = 100, STEPS_A_COUPON = 100 };
+    struct ledger *ledger = open_ledger(*state, NULL);
+    for (int i = 0; i < COUPONS; i++) {
+        uint64_t id = add_coupon(ledger, COUPON_UNLIMITED);
+        assert_int_equal(append_ranks(ledger, id, 1, ISSUES), STATUS_OK);
+    }
+    struct ledger_visitor visitor = {.orphan = note_orphan};
+    assert_int_equal(ledger_visit(ledger, &visitor, &complaint), STATUS_OK);
+    sqlite3_stmt *statement = sqlite_of(ledger)->statements[SQL_VISIT_HOLDERS];
+    int steps = sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_VM_STEP, 0);
+    assert_in_range(steps, COUPONS, COUPONS * STEPS_A_COUPON);
+    close_ledger(ledger);
+}
+
 static void issues_of_no_coupon_are_found(void **state) {
     const char *folder = *state;
     make_ledger(folder, 1000);
@@ -383,6 +402,7 @@ int main(void) {
         with_folder(more_issued_than_the_total_is_read_as_it_is),
         with_folder(a_revision_the_schema_forbids_is_named),
         with_folder(issues_of_no_coupon_are_found),
+        with_folder(looking_for_them_is_not_reading_all_issues_for_each_coupon),
         with_folder(an_audit_the_schema_forbids_is_damage),
         with_folder(an_import_the_schema_forbids_is_named),
         with_folder(imports_of_no_coupon_are_found),
