@@ -32,7 +32,7 @@ def http_lines(other_work=0.01):
     lines = []
     for loops in (1, 2):
         for connections in (64, 256, 1000):
-            for case, ours in (("accepted", 80000), ("sold out", 95000)):
+            for case, ours in (("accepted", 85000), ("sold out", 95000)):
                 lines += http.lines_of({"coupon": loads(ours, 8, other_work),
                                         "nginx": loads(100000, 6)},
                                        {"case": case, "loops": loops, "connections": connections})
@@ -240,12 +240,13 @@ def test_a_part_that_was_measured_in_part_has_a_table_too(parts):
 
 def test_thresholds_are_reached_or_short_by_so_much(parts):
     verdicts = {each.name: each.verdict() for each in report.thresholds(parts)}
-    assert verdicts["accepted, 256 connections, loops 2: requests/s, of nginx's"] == "reached"
+    for case in ("accepted", "sold out"):  # just there
+        assert verdicts[f"{case}, 256 connections, loops 2: requests/s, of nginx's"] == "reached"
     assert verdicts["batch, 1,000 users a call, connections 1: durable claims/s"] == "reached"
     assert verdicts["engine, fresh: 10 M to 1 k issues"] == "short by 50%"  # 3 and not 2
     assert verdicts["restart, warm: seconds"] == "reached"
     assert verdicts["restart, cold: seconds"] == "short by 30%"
-    # nginx 6 us, coupon 8 us: just there
+    # nginx 6 us, coupon 8 us
     name = "accepted, 256 connections, loops 1: requests a CPU second, of nginx's"
     assert verdicts[name] == "reached"
 
