@@ -139,6 +139,9 @@ int MUST_CHECK plan_prepare(struct plan *plan);
 
 /* ---- report.c ---- */
 
+/* The one of this status among `*count` of STATUSES_MAX places, a new one when there is none yet.
+ * NULL: there is no place for another. */
+struct status_count *status_count_of(struct status_count *statuses, size_t *count, int status);
 /* One line of JSON on stdout. STATUS_NO_MEMORY. */
 int MUST_CHECK report_print(const struct plan *plan, const struct worker *workers,
                             double client_cpu_s);

@@ -22,23 +22,24 @@ struct sum {
     int64_t last_answer_us;
 };
 
-static struct status_count *count_of(struct sum *sum, int status) {
+struct status_count *status_count_of(struct status_count *statuses, size_t *count, int status) {
     size_t at = 0;
-    while (at < sum->status_count && sum->statuses[at].status != status) {
+    while (at < *count && statuses[at].status != status) {
         at++;
     }
     if (at == STATUSES_MAX) {
         return NULL;
     }
-    sum->status_count += at == sum->status_count;
-    sum->statuses[at].status = status;
-    return &sum->statuses[at];
+    *count += at == *count;
+    statuses[at].status = status;
+    return &statuses[at];
 }
 
 static void add_worker(struct sum *sum, const struct worker *worker) {
     for (size_t i = 0; i < worker->status_count; i++) {
         const struct status_count *count = &worker->statuses[i];
-        struct status_count *total = count_of(sum, count->status);
+        struct status_count *total =
+            status_count_of(sum->statuses, &sum->status_count, count->status);
         if (total) {
             latency_merge(&total->latency, &count->latency);
             latency_merge(&sum->all, &count->latency);

@@ -176,30 +176,17 @@ void worker_send(struct worker *worker, struct connection *connection, uint64_t 
 
 /* ---- answers ---- */
 
-static struct latency *latency_of(struct worker *worker, int status) {
-    size_t at = 0;
-    while (at < worker->status_count && worker->statuses[at].status != status) {
-        at++;
-    }
-    if (at == STATUSES_MAX) {
-        return NULL;
-    }
-    worker->status_count += at == worker->status_count;
-    worker->statuses[at].status = status;
-    return &worker->statuses[at].latency;
-}
-
 /* A status beyond STATUSES_MAX different ones is no answer. */
 static void connection_answered(struct worker *worker, struct connection *connection) {
     int status = connection->reply.status;
-    struct latency *latency = latency_of(worker, status);
+    struct status_count *count = status_count_of(worker->statuses, &worker->status_count, status);
     worker->now_us = clock_monotonic_us();
     worker->last_answer_us = worker->now_us;
     worker->under_way--;
     connection->phase = PHASE_FREE;
-    if (latency) {
+    if (count) {
         worker->answered++;
-        latency_add(latency, (uint64_t)(worker->now_us - connection->since_us));
+        latency_add(&count->latency, (uint64_t)(worker->now_us - connection->since_us));
     }
     if (status == 201 && worker->plan->told >= 0) {
         told_add(worker, connection->user);

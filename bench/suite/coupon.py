@@ -1,6 +1,7 @@
 """Our server: started on a data folder, given coupons, ended, and its record checked."""
 
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -27,6 +28,9 @@ class Coupon:
     def token(self):
         return (self.data / "admin-token").read_text().strip()
 
+    def metrics(self):
+        return metrics_of(f"http://127.0.0.1:{self.port}")
+
     def new_coupon(self, title, quantity):
         return new_coupon(self.port, self.token, title, quantity)
 
@@ -48,17 +52,35 @@ def coupon_server(binary, folder, loops):
         yield Coupon(process, port, data, log)
 
 
-def new_coupon(port, token, title, quantity):
-    """The id of a coupon that is open; quantity None: unlimited."""
+def body_of_coupon(title, quantity):
+    """What is posted for a coupon that is open; quantity None: unlimited."""
     now = time.time()
     at = [time.strftime("%FT%TZ", time.gmtime(now + seconds)) for seconds in (-60, 86400)]
+    return json.dumps({"title": title, "totalQuantity": quantity, "issueStart": at[0],
+                       "issueEnd": at[1]})
+
+
+def new_coupon(port, token, title, quantity):
+    """The id of a coupon that is open; quantity None: unlimited."""
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/coupons",
-        json.dumps({"title": title, "totalQuantity": quantity, "issueStart": at[0],
-                    "issueEnd": at[1]}).encode(),
+        f"http://127.0.0.1:{port}/v1/coupons", body_of_coupon(title, quantity).encode(),
         {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as reply:
         return json.load(reply)["id"]
+
+
+def metrics_of(url):
+    """All that a server tells of itself, as text."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as reply:
+        return reply.read().decode()
+
+
+def metric(text, name):
+    """The value of a metric without labels."""
+    found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+    if not found:
+        raise Refused(f"/metrics has no {name}")
+    return float(found.group(1))
 
 
 def answers(port, path):
@@ -93,12 +115,17 @@ def complete(reply):
     return bool(end and length) and len(body) == int(length[0].partition(b":")[2])
 
 
+def record_rows(data, statement, *values):
+    """What a query of a record gives that no server has open."""
+    with closing(sqlite3.connect(f"file:{data}/coupon.db?mode=ro", uri=True)) as ledger:
+        return ledger.execute(statement, values).fetchall()
+
+
 def check_record(binary, data, told, cut_off_max):
     """Every success that a client was told is in the record; what was cut off may be there too.
     Returns the number of rows."""
     finished([binary, "verify", "--data", data], VERIFY_SECONDS_MAX)
-    with closing(sqlite3.connect(f"file:{data}/coupon.db?mode=ro", uri=True)) as ledger:
-        rows = ledger.execute("SELECT count(*) FROM coupon_issues").fetchone()[0]
+    rows = record_rows(data, "SELECT count(*) FROM coupon_issues")[0][0]
     if not 0 <= rows - told <= cut_off_max:
         raise Refused(f"clients were told of {told} issues, the record has {rows}")
     return rows

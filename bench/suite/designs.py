@@ -12,12 +12,10 @@ Not for: what is asked of them (parts/strategies.py).
 import os
 import secrets
 import signal
-import sqlite3
 import sys
 import time
-from contextlib import closing
 
-from suite.coupon import new_coupon
+from suite.coupon import new_coupon, record_rows
 from suite.machine import ROOT
 from suite.processes import Refused, finished
 
@@ -196,10 +194,9 @@ class Embedded(Design):
 
     def read(self, coupons):
         self.node.stop()
-        with closing(sqlite3.connect(f"file:{self.data}/coupon.db?mode=ro", uri=True)) as ledger:
-            return {coupon: [user for user, in ledger.execute(
-                "SELECT user_id FROM coupon_issues WHERE coupon_id = ?", (coupon,))]
-                for coupon in coupons}
+        return {coupon: [user for user, in record_rows(
+            self.data, "SELECT user_id FROM coupon_issues WHERE coupon_id = ?", coupon)]
+            for coupon in coupons}
 
     def check(self):
         finished([self.binary, "verify", "--data", self.data], VERIFY_SECONDS_MAX)

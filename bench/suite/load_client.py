@@ -1,11 +1,10 @@
 """Runs of load-client (bench/load) against a server of ours, and what the server did meanwhile:
-processor time, checkpoints, memory."""
+processor time, checkpoints."""
 
 import json
 import re
-import urllib.request
 
-from suite.machine import Others, field
+from suite.machine import Others
 from suite.processes import Refused, finished, processor_seconds
 
 CONNECTIONS = 256
@@ -36,15 +35,10 @@ def check_answers(what, told, status):
         raise Refused(f"{what}: not everybody was answered with {status}: {told}")
 
 
-def memory_peak_bytes(process):
-    return int(field(f"/proc/{process.pid}/status", "VmHWM").split()[0]) * 1024
-
-
 # ---- checkpoints -----------------------------------------------------------------------------
 
 def checkpoints_of(server):
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=30) as reply:
-        return histogram(reply.read().decode(), CHECKPOINTS)
+    return histogram(server.metrics(), CHECKPOINTS)
 
 
 def histogram(text, name):

@@ -40,6 +40,11 @@ def field(path, name):
     return None
 
 
+def memory_bytes(process, name):
+    """What its status tells under a name such as VmHWM, the most it ever had resident."""
+    return int(field(f"/proc/{process.pid}/status", name).split()[0]) * 1024
+
+
 def file_system(folder):
     """The device and kind of the file system a folder is on, such as "/dev/vda ext4"."""
     folder, best = os.path.realpath(folder), ("", "unknown")

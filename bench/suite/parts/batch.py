@@ -5,12 +5,10 @@ verify` afterwards."""
 
 import json
 import os
-import urllib.request
-from pathlib import Path
 
-from suite.coupon import check_record, coupon_server
+from suite.coupon import check_record, coupon_server, metric
 from suite.figures import measurement, rotated
-from suite.machine import Others, field, sync_lines, sync_times_us
+from suite.machine import Others, memory_bytes, sync_lines, sync_times_us
 from suite.processes import Refused, finished, processor_seconds
 
 SUMMARY = "issues:batch, 1,000 and 10,000 users a call, over one and two connections"
@@ -26,17 +24,9 @@ def steps(settings):
     return [("batch", settings.turns * (4 + rows / 350000))]
 
 
-def status_bytes(process, name):
-    return int(field(Path(f"/proc/{process.pid}/status"), name).split()[0]) * 1024
-
-
 def engine_bytes(server):
     """What the server has for issues and their index."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as reply:
-        for line in reply.read().decode().splitlines():
-            if line.startswith("coupon_engine_memory_bytes "):
-                return float(line.split()[1])
-    raise Refused("the server does not tell its engine's memory")
+    return metric(server.metrics(), "coupon_engine_memory_bytes")
 
 
 def one_turn(run, users, connections, turn):
@@ -46,14 +36,14 @@ def one_turn(run, users, connections, turn):
         syncs = sync_times_us(folder)
         with coupon_server(run.program("coupon"), folder, os.cpu_count()) as server:
             coupon = server.new_coupon("batches", None)
-            resident, engine = status_bytes(server.process, "VmRSS"), engine_bytes(server)
+            resident, engine = memory_bytes(server.process, "VmRSS"), engine_bytes(server)
             before, others = processor_seconds(server.process), Others()
             told = json.loads(finished(
                 [run.program("batch-client"), server.port, coupon, connections, calls, users,
                  f"t{turn}"], 600, stdin=server.token))
             used = processor_seconds(server.process) - before
             other_work = others.share(used)
-            peak = status_bytes(server.process, "VmHWM")
+            peak = memory_bytes(server.process, "VmHWM")
             besides = peak - resident - (engine_bytes(server) - engine)
             server.stop()
         if told["issued"] != told["users"]:

@@ -17,11 +17,10 @@ import json
 import os
 import sys
 import time
-import urllib.request
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from suite.coupon import new_coupon
+from suite.coupon import metric, metrics_of, new_coupon
 from suite.figures import measurement, ratio, rotated
 from suite.machine import ROOT, Others, sync_lines, sync_times_us, tool, version_of
 from suite.peer import peer_server
@@ -218,11 +217,9 @@ def empty_queue(run, one, turn, seen):
 
 def check_late(one):
     """A 202 where a 201 was measured would be a success that was none."""
-    with urllib.request.urlopen(f"{one.cluster.nodes[0].url()}/metrics", timeout=10) as reply:
-        text = reply.read().decode()
-    for line in text.splitlines():
-        if line.startswith("coupon_redis_late_total ") and float(line.split()[1]) > 0:
-            raise Refused(f"{one.name}: {line.split()[1]} claims were answered with 202")
+    late = metric(metrics_of(one.cluster.nodes[0].url()), "coupon_redis_late_total")
+    if late:
+        raise Refused(f"{one.name}: {late:.0f} claims were answered with 202")
 
 
 def check_rows(name, rows, told, cut_off_max):

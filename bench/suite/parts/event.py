@@ -4,15 +4,10 @@ the last. Two loops, 256 connections; every turn has a new server and record, re
 verify` afterwards.
 """
 
-import json
-import sqlite3
-import time
-from contextlib import closing
-
-from suite.coupon import check_record, coupon_server
+from suite.coupon import body_of_coupon, check_record, coupon_server, record_rows
 from suite.figures import measurement
-from suite.load_client import LATENCIES, ask, check_answers, memory_peak_bytes
-from suite.machine import sync_lines, sync_times_us
+from suite.load_client import LATENCIES, ask, check_answers
+from suite.machine import memory_bytes, sync_lines, sync_times_us
 
 SUMMARY = "1,000,000 claims on 100,000 coupons (only when asked for)"
 COUPONS, QUICK_COUPONS = 100_000, 5_000
@@ -34,13 +29,6 @@ def steps(settings):
     return [("event", settings.turns * (4 + coupons / 4_000 + coupons * QUANTITY / 18_000))]
 
 
-def body_of_coupon():
-    now = time.time()
-    start, end = (time.strftime("%FT%TZ", time.gmtime(now + seconds)) for seconds in (-60, 86400))
-    return json.dumps({"title": "event", "totalQuantity": QUANTITY, "issueStart": start,
-                       "issueEnd": end})
-
-
 def figures_of(told):
     return {**told, "client_cpu_share": told["client_cpu_s"] / told["seconds"],
             **{f"latency_{name}": told["latency_us"]["all"][name] for name in LATENCIES}}
@@ -48,9 +36,8 @@ def figures_of(told):
 
 def unsold(data):
     """How many coupons have other than all of theirs issued."""
-    with closing(sqlite3.connect(f"file:{data}/coupon.db?mode=ro", uri=True)) as ledger:
-        return ledger.execute("SELECT count(*) FROM coupons WHERE issued_quantity <> ?",
-                              (QUANTITY,)).fetchone()[0]
+    return record_rows(data, "SELECT count(*) FROM coupons WHERE issued_quantity <> ?",
+                       QUANTITY)[0][0]
 
 
 def one_turn(run, turn):
@@ -61,16 +48,16 @@ def one_turn(run, turn):
         with coupon_server(run.program("coupon"), folder, LOOPS) as server:
             created = ask(run, server, "crowd", "/v1/coupons", "--users", coupons,
                           "--header", f"Authorization: Bearer {server.token}",
-                          "--body", body_of_coupon(), seconds=coupons / 2000)
+                          "--body", body_of_coupon("event", QUANTITY), seconds=coupons / 2000)
             check_answers("making coupons", created, 201)
-            memory = memory_peak_bytes(server.process)
+            memory = memory_bytes(server.process, "VmHWM")
             # Coupons of a new record are numbered from 1.
             claimed = ask(run, server, "event", "/v1/coupons/{}/issues", "--coupons",
                           f"1:{coupons}", "--users", coupons * QUANTITY, "--prefix", "event",
                           "--seed", turn, seconds=coupons * QUANTITY / 10_000)
             check_answers("claims", claimed, 201)
             whole = {"memory_after_create": memory,
-                     "memory_peak": memory_peak_bytes(server.process)}
+                     "memory_peak": memory_bytes(server.process, "VmHWM")}
             server.stop()
         check_record(run.program("coupon"), server.data, coupons * QUANTITY, 0)
         whole |= {"unsold": unsold(server.data),

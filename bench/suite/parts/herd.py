@@ -9,8 +9,8 @@ from pathlib import Path
 
 from suite.coupon import check_record, coupon_server
 from suite.figures import measurement, rotated
-from suite.load_client import LATENCIES, ask, memory_peak_bytes
-from suite.machine import sync_lines, sync_times_us
+from suite.load_client import LATENCIES, ask
+from suite.machine import memory_bytes, sync_lines, sync_times_us
 from suite.processes import Refused
 
 SUMMARY = "10,000 connections within one second, a claim each (only when asked for)"
@@ -55,7 +55,7 @@ def one_turn(run, case, turn):
             told = ask(run, server, "herd", f"/v1/coupons/{coupon}/issues", "--users", USERS,
                        "--prefix", f"herd{turn}", seconds=10)
             kernel = {name: count - before[name] for name, count in tcp_counts().items()}
-            memory = memory_peak_bytes(server.process)
+            memory = memory_bytes(server.process, "VmHWM")
             server.stop()
         seen = {**figures_of(told, CASES[case]), **kernel, "memory_peak": memory}
         check_record(run.program("coupon"), server.data, seen["issued"], seen["unanswered"])

@@ -8,11 +8,11 @@ turn has a new record, read by `coupon verify` at its end.
 
 import statistics
 
-from suite.coupon import check_record, coupon_server, exchange
+from suite.coupon import check_record, coupon_server
 from suite.figures import measurement, rotated
 from suite.load_client import CONNECTIONS, LATENCIES, ask, check_answers
 from suite.machine import sync_lines, sync_times_us
-from suite.processes import Refused
+from suite.parts import http
 
 SUMMARY = "latency at 25, 50, 75, 90 % of the maximum rate (only when asked for)"
 CASES = {"accepted": 201, "sold out": 409}
@@ -43,12 +43,8 @@ class Claims:
     """A server with a coupon a case, and the successes that its clients were told."""
 
     def __init__(self, run, server):
-        self.run, self.server, self.told = run, server, 1
-        self.paths = {"accepted": f"/v1/coupons/{server.new_coupon('unlimited', None)}/issues",
-                      "sold out": f"/v1/coupons/{server.new_coupon('one', 1)}/issues"}
-        reply = exchange(server.port, self.paths["sold out"], "the-only-winner")
-        if not reply.startswith(b"HTTP/1.1 201 "):
-            raise Refused(f"the coupon of 1 was not issued: {reply!r}")
+        contestant, self.paths = http.our_contestant(server)
+        self.run, self.server, self.told = run, server, contestant.told
         for case in CASES:
             self.ask("sustain", case, "warm", WARM_SECONDS)
 

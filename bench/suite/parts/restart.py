@@ -16,7 +16,7 @@ from pathlib import Path
 
 from suite.coupon import check_record
 from suite.figures import measurement, rotated
-from suite.machine import Others, field, sync_lines, sync_times_us
+from suite.machine import Others, field, memory_bytes, sync_lines, sync_times_us
 from suite.processes import Refused, end, finished, free_port, processor_seconds
 
 SUMMARY = "start with 10 M issues, warm and cold; resident memory"
@@ -93,12 +93,10 @@ def one_start(run, data, way):
     with started(run.program("coupon"), data) as (process, seconds):
         cpu = processor_seconds(process)
         other_work = others.share(cpu)
-        folder = Path(f"/proc/{process.pid}")
-        sizes = {name: int(field(folder / "status", name).split()[0]) * 1024
-                 for name in ("VmRSS", "RssAnon")}
-        read = int(field(folder / "io", "read_bytes"))
+        resident, anonymous = (memory_bytes(process, name) for name in ("VmRSS", "RssAnon"))
+        read = int(field(f"/proc/{process.pid}/io", "read_bytes"))
     return {"ready_s": seconds, "cpu_s": cpu, "read_bytes": read, "other_work": other_work,
-            "resident_bytes": sizes["VmRSS"], "anonymous_bytes": sizes["RssAnon"]}, how
+            "resident_bytes": resident, "anonymous_bytes": anonymous}, how
 
 
 def lines_of(seen, rows):
