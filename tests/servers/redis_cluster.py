@@ -100,8 +100,12 @@ class RedisCluster:
 
     def slots(self):
         """{(first slot, last slot): (host, port) of the master}, as one running node has it."""
+        return self.slots_of(self.running()[0])
+
+    @staticmethod
+    def slots_of(node):
         return {(first, last): (master[0], master[1]) for first, last, master, *_ in
-                self.running()[0].ask("CLUSTER", "SLOTS")}
+                node.ask("CLUSTER", "SLOTS")}
 
     def slot_of(self, key):
         return self.running()[0].ask("CLUSTER", "KEYSLOT", key)
@@ -121,13 +125,22 @@ class RedisCluster:
     # ---- changes and waiting ----
 
     def wait_until_whole(self):
-        """Until every running node sees all slots served and every replica has caught up."""
+        """Until every running node sees all slots served, every replica has caught up, and all
+        agree on who serves what: of a failover the nodes hear one after the other."""
         for node in self.running():
             node.wait_for(lambda node=node: "cluster_state:ok" in node.ask("CLUSTER", "INFO")
                           and f"cluster_known_nodes:{len(self.nodes)}" in
                           node.ask("CLUSTER", "INFO"))
             node.wait_for(lambda node=node: node.is_master() or
                           node.info("replication")["master_link_status"] == "up")
+            node.wait_for(self.agrees)
+
+    def agrees(self):
+        """Whether all running nodes name the same masters, and these know it of themselves."""
+        views = [self.slots_of(node) for node in self.running()]
+        masters = {node.port for node in self.running() if node.is_master()}
+        return all(view == views[0] for view in views) and \
+            {port for _, port in views[0].values()} <= masters
 
     def move_slot(self, key, target):
         """Gives the key's slot, with what is in it, to another master."""
