@@ -13,9 +13,10 @@ rm -rf "$work"
 install -D -m 0755 build/coupon "$stage/usr/bin/coupon"
 strip --strip-unneeded "$stage/usr/bin/coupon"
 install -D -m 0644 deploy/coupon.service "$stage/lib/systemd/system/coupon.service"
-install -D -m 0644 deploy/debian/default "$stage/etc/default/coupon"
+install -D -m 0644 deploy/coupon-worker.service "$stage/lib/systemd/system/coupon-worker.service"
+install -D -m 0600 deploy/debian/default "$stage/etc/default/coupon" # passwords may be put there
 install -d "$stage/usr/share/doc/coupon"
-cp -r README.md README.ko.md docs "$stage/usr/share/doc/coupon" # links between them hold
+cp -r README.md README.ko.md SECURITY.md docs "$stage/usr/share/doc/coupon" # links between them hold
 gzip -9n <CHANGELOG.md >"$stage/usr/share/doc/coupon/changelog.gz"
 cat >"$stage/usr/share/doc/coupon/copyright" <<'COPYRIGHT'
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/

@@ -9,6 +9,7 @@
 
 int api_new(const struct api_options *options, struct api **ret_api, struct complaint *complaint) {
     struct credentials *credentials = NULL;
+    json_watch_memory();
     int status = credentials_new(&options->rules, &options->secrets, &credentials, complaint);
     if (status) {
         return status;

@@ -77,13 +77,13 @@ static int read_array(const json_t *array, char *texts, struct bulk_users *users
 
 static int read_any(struct slice body, char *texts, struct bulk_users *users,
                     struct fault *ret_fault) {
-    json_t *object = json_loadb(body.bytes, body.size, JSON_REJECT_DUPLICATES, NULL);
+    json_t *object;
+    int status = json_body_read(body, &object, ret_fault);
+    if (status) {
+        return status;
+    }
     const json_t *array = json_object_get(object, "userIds");
-    int status;
-    if (!json_is_object(object)) {
-        status = fault_malformed(ret_fault, NULL,
-                                 "The body must be one JSON object without duplicates.");
-    } else if (!json_is_array(array)) {
+    if (!json_is_array(array)) {
         status = fault_malformed(ret_fault, "userIds", "userIds must be an array.");
     } else if (json_object_size(object) != 1) {
         status =

@@ -145,6 +145,16 @@ void problem_reply_status(struct call *call, int status);
 int fault_malformed(struct fault *ret_fault, const char *field, const char *detail);
 int fault_invalid(struct fault *ret_fault, const char *field, const char *detail);
 
+struct json_t;
+/* A JSON object without duplicates, the caller's to json_decref; NULL after a failure.
+ * STATUS_INVALID; STATUS_NO_MEMORY, once json_watch_memory was called. */
+int MUST_CHECK json_object_read(struct slice text, struct json_t **ret_object);
+/* The same of a body: malformed (400), or no memory for it (503). */
+int MUST_CHECK json_body_read(struct slice body, struct json_t **ret_object,
+                              struct fault *ret_fault);
+/* For this process, before other threads read JSON. */
+void json_watch_memory(void);
+
 /* The Idempotency-Key into the call; none: size 0. */
 int MUST_CHECK input_request_key(struct call *call, const struct http_head *head,
                                  struct fault *ret_fault);

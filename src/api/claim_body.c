@@ -146,13 +146,12 @@ int claim_body_read_any(struct call *call, struct slice body, bool with_coupon,
                         struct fault *ret_fault) {
     struct claim_members members;
     struct digits rooms[2];
-    json_t *object = json_loadb(body.bytes, body.size, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return fault_malformed(ret_fault, NULL,
-                               "The body must be one JSON object without duplicates.");
+    json_t *object;
+    int status = json_body_read(body, &object, ret_fault);
+    if (status) {
+        return status;
     }
-    int status = read_object(object, with_coupon, rooms, &members, ret_fault);
+    status = read_object(object, with_coupon, rooms, &members, ret_fault);
     if (status == STATUS_OK) {
         status = use_members(call, &members, with_coupon, ret_fault);
     }

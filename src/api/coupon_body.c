@@ -197,11 +197,11 @@ static int read_body(struct slice body, bool in_create, struct coupon_record *re
     *ret_seen = 0;
     *ret_coupon = (struct coupon_record){0};
     *ret_fault = (struct fault){0};
-    json_t *object = json_loadb(body.bytes, body.size, JSON_REJECT_DUPLICATES, NULL);
-    int status = json_is_object(object)
-                     ? read_members(object, in_create, ret_coupon, ret_seen, ret_fault)
-                     : fault_malformed(ret_fault, NULL,
-                                       "The body must be one JSON object without duplicates.");
+    json_t *object;
+    int status = json_body_read(body, &object, ret_fault);
+    if (status == STATUS_OK) {
+        status = read_members(object, in_create, ret_coupon, ret_seen, ret_fault);
+    }
     json_decref(object);
     return status;
 }

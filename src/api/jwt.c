@@ -2,6 +2,7 @@
  *
  * Header and claims are read strictly, from the very bytes that are signed, and a header that
  * names another algorithm than the operator's is refused before anything is checked. */
+#include "api/call.h"
 #include "api/credential.h"
 
 #include <jansson.h>
@@ -41,12 +42,8 @@ static json_t *read_part(struct slice part) {
     if (!decode(part, text, &size)) {
         return NULL;
     }
-    json_t *object = json_loadb((const char *)text, size, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
+    json_t *object;
+    return json_object_read((struct slice){(const char *)text, size}, &object) ? NULL : object;
 }
 
 /* `crit` names extensions that must be understood (RFC 7515, 4.1.11); none is. */

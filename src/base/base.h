@@ -205,6 +205,16 @@ void histogram_add(struct histogram *histogram, uint64_t value, uint64_t count);
 /* Adds what was counted to *total; bounds must be the same. Any thread. */
 void histogram_read(const struct histogram *histogram, struct histogram_reading *total);
 
+/* ---- failpoints: where a test may end the process (failpoint.c) ---------------------------
+ * Nothing at all unless built with -Dfailpoints=true, which no release is. */
+
+#ifdef COUPON_FAILPOINTS
+void failpoint_reach(const char *name);
+#define FAILPOINT(name) failpoint_reach(name)
+#else
+#define FAILPOINT(name) ((void)0)
+#endif
+
 /* ---- log: one logfmt line on stderr per event ------------------------------------------
  * Only cli and api log. Lines are written whole, so threads do not mix. */
 

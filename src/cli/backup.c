@@ -77,6 +77,7 @@ static int count(const char *directory, struct contents *ret_contents,
     do {
         if (status == STATUS_OK) {
             status = ledger_coupons_read(ledger, last_id, LEDGER_SLICE_MAX, coupons, &got);
+            complain(status ? complaint : NULL, status, "%s", status_name(status));
         }
         for (size_t i = 0; status == STATUS_OK && i < got; i++) {
             contents.coupons++;
@@ -103,9 +104,15 @@ static int backup(const char *data, const char *to) {
     struct contents contents;
     int64_t begin_us = clock_monotonic_us();
     take_signals();
-    if (ledger_sqlite_backup(data, to, on_progress, &progress, &complaint) ||
-        count(to, &contents, &complaint)) {
+    if (ledger_sqlite_backup(data, to, on_progress, &progress, &complaint)) {
         fprintf(stderr, "coupon backup: %s\n", complaint.text);
+        return EXIT_CODE_FAILED;
+    }
+    if (count(to, &contents, &complaint)) {
+        fprintf(stderr,
+                "coupon backup: the copy in %s was made, and cannot be read again (%s); look at "
+                "that disk, and make another one elsewhere\n",
+                to, complaint.text);
         return EXIT_CODE_FAILED;
     }
     double seconds = (double)(clock_monotonic_us() - begin_us) / (double)US_PER_SECOND;

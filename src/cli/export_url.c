@@ -241,6 +241,9 @@ static int read_page(struct reading *reading, char next[static NEXT_SIZE_MAX + 1
     snprintf(target, sizeof(target), "/v1/coupons?limit=%d%s%s", COUPONS_LIMIT,
              next[0] ? "&after=" : "", next);
     int status = ask(reading, target, &object);
+    if (status == STATUS_NOT_FOUND) { /* of one coupon: nobody asked for one */
+        status = strange(reading, target, "no list of coupons");
+    }
     if (status == STATUS_OK && !reading->rows->output) {
         status = export_rows_begin(reading->rows);
     }

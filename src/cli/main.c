@@ -49,6 +49,10 @@ int main(int argc, char **argv) {
         print_help();
         return EXIT_CODE_USAGE;
     }
+    if (!options_hide_passwords(argc, argv)) {
+        fprintf(stderr, "coupon: not enough memory\n");
+        return EXIT_CODE_FAILED;
+    }
     for (size_t i = 0; i < COUNT_OF(subcommands); i++) {
         if (strcmp(argv[1], subcommands[i].name) == 0) {
             return subcommands[i].run(argc - 2, argv + 2);

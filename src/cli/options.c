@@ -30,6 +30,9 @@ static const struct option_spec *find(const struct option_spec *specs, const cha
             return NULL;
         }
         name = (struct slice){argument + 2, strcspn(argument + 2, "=")};
+        if (name.size == 0) {
+            return NULL; /* "--=x" is no argument without a dash */
+        }
     }
     for (; specs->name; specs++) {
         if (slice_is(name, specs->name)) {
@@ -57,8 +60,9 @@ bool options_read(const char *subcommand, const struct option_spec *specs, int a
             continue;
         }
         if (!spec || !*spec->name) {
-            fprintf(stderr, "coupon %s: unknown option %s; see coupon %s --help\n", subcommand,
-                    argv[i], subcommand);
+            /* Without what may follow its name: a URL with a password, in the wrong place. */
+            fprintf(stderr, "coupon %s: unknown option %.*s; see coupon %s --help\n", subcommand,
+                    (int)strcspn(argv[i], "=:"), argv[i], subcommand);
             return false;
         }
         const char *equals = strchr(argv[i], '=');
@@ -74,6 +78,45 @@ bool options_read(const char *subcommand, const struct option_spec *specs, int a
         values[spec - specs] = equals ? equals + 1 : argv[++i];
     }
     return true;
+}
+
+/* Where the password in this text begins and how long it is; NULL: there is none. In a URL it is
+ * between the name and the last '@', which one that nobody wrote as %40 may be part of; libpq takes
+ * it from behind a '?', too. */
+static char *password_in(char *text, size_t *ret_size) {
+    static const char option[] = "password=";
+    char *begin = strstr(text, "://");
+    if (!begin) {
+        return NULL;
+    }
+    begin += 3;
+    char *at = strrchr(begin, '@');
+    char *colon = at ? memchr(begin, ':', (size_t)(at - begin)) : NULL;
+    if (colon) {
+        *ret_size = (size_t)(at - colon) - 1;
+        return colon + 1;
+    }
+    char *named = strstr(begin, option);
+    if (named) {
+        named += sizeof(option) - 1;
+        *ret_size = strcspn(named, "&");
+    }
+    return named;
+}
+
+bool options_hide_passwords(int argc, char **argv) {
+    bool hidden = true;
+    for (int i = 0; i < argc; i++) {
+        size_t size = 0;
+        char *password = password_in(argv[i], &size);
+        char *copy = password && size > 0 ? strdup(argv[i]) : NULL;
+        if (copy) {
+            memset(password, '*', size);
+            argv[i] = copy;
+        }
+        hidden = hidden && (copy || !password || size == 0);
+    }
+    return hidden;
 }
 
 void options_print(const struct option_spec *specs) {

@@ -23,6 +23,10 @@ bool options_read(const char *subcommand, const struct option_spec *specs, int a
                   const char **values, bool *ret_help);
 void options_print(const struct option_spec *specs);
 
+/* Puts copies into argv, and stars for passwords of URLs where they were: what `ps` shows to
+ * everybody on the machine. False: not enough memory. The copies last as long as the process. */
+bool options_hide_passwords(int argc, char **argv);
+
 /* A whole number from min to max, or false after a message that names the option. */
 bool option_number(const struct option_spec *spec, const char *value, uint64_t min, uint64_t max,
                    uint64_t *ret_number);

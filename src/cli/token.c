@@ -48,30 +48,53 @@ int secret_files_init(struct secret_files *files, const char *admin, const char 
 /* ---- making the admin's ---- */
 
 static int write_whole(int file, const char *text) {
-    size_t size = strlen(text);
-    if (write(file, text, size) != (ssize_t)size || write(file, "\n", 1) != 1) {
-        return STATUS_IO;
+    for (size_t left = strlen(text); left > 0;) {
+        ssize_t written = write(file, text, left);
+        if (written < 0 && errno != EINTR) {
+            return STATUS_IO;
+        }
+        text += written > 0 ? written : 0;
+        left -= written > 0 ? (size_t)written : 0;
     }
     return fsync(file) ? STATUS_IO : STATUS_OK;
+}
+
+/* An operator keeps the token, so its name must outlast a power cut as well. */
+static int sync_folder_of(const char *path) {
+    char folder[sizeof(((struct secret_file *)0)->path)];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path + 1) : 1,
+             slash ? path : ".");
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int status = fd >= 0 && fsync(fd) == 0 ? STATUS_OK : STATUS_IO;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return status;
 }
 
 /* Written aside and moved into place, so that no crash leaves half a token there. */
 static int token_make(const struct secret_file *secret, struct complaint *complaint) {
     char aside[sizeof(secret->path) + 8];
     char text[sodium_base64_ENCODED_LEN(TOKEN_RANDOM_SIZE,
-                                        sodium_base64_VARIANT_URLSAFE_NO_PADDING)];
+                                        sodium_base64_VARIANT_URLSAFE_NO_PADDING) +
+              1];
     unsigned char random[TOKEN_RANDOM_SIZE];
     randombytes_buf(random, sizeof(random));
     sodium_bin2base64(text, sizeof(text), random, sizeof(random),
                       sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    size_t length = strlen(text);
+    memcpy(text + length, "\n", 2);
     snprintf(aside, sizeof(aside), "%s.new", secret->path);
-    int file = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    /* Never into a file that is there: whoever made it could hold it open. */
+    unlink(aside);
+    int file = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0) {
         return io_complaint(complaint, "make", secret->kind, aside);
     }
     int status = fchmod(file, 0600) ? STATUS_IO : write_whole(file, text);
     close(file);
-    if (status || rename(aside, secret->path)) {
+    if (status || rename(aside, secret->path) || sync_folder_of(secret->path)) {
         status = io_complaint(complaint, "write", secret->kind, secret->path);
         unlink(aside);
         return status;

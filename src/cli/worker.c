@@ -1,11 +1,20 @@
 /* coupon worker: settles the queues of Redis in the SQL ledger, from options to exit. */
 #include "worker/worker.h"
+#include "cli/confine.h"
 #include "cli/options.h"
 
 #include <signal.h>
 #include <stdio.h>
 
-enum option { OPTION_REDIS, OPTION_LEDGER, OPTION_WEAK_DURABILITY, OPTION_COUNT };
+enum option {
+    OPTION_REDIS,
+    OPTION_LEDGER,
+    OPTION_WEAK_DURABILITY,
+    OPTION_USER,
+    OPTION_SECCOMP,
+    OPTION_CORE_DUMPS,
+    OPTION_COUNT
+};
 
 static const struct option_spec specs[] = {
     [OPTION_REDIS] = {"redis", "URL",
@@ -15,6 +24,9 @@ static const struct option_spec specs[] = {
     [OPTION_WEAK_DURABILITY] = {"allow-weak-durability", NULL,
                                 "take a SQL server whose settings may lose what it confirmed",
                                 NULL},
+    [OPTION_USER] = CONFINE_USER_SPEC,
+    [OPTION_SECCOMP] = CONFINE_SECCOMP_SPEC,
+    [OPTION_CORE_DUMPS] = CONFINE_CORE_DUMPS_SPEC,
     [OPTION_COUNT] = {NULL, NULL, NULL, NULL},
 };
 
@@ -50,9 +62,11 @@ static void on_rebuilt(void *context, unsigned partition, uint64_t epoch, const 
               LOG_NUMBER("epoch", epoch), LOG_TEXT("why", why));
 }
 
-static int work(const struct worker_options *options) {
+static int work(const struct worker_options *options, const struct confine_options *confine) {
     struct complaint complaint = {0};
-    if (worker_new(options, &running, &complaint)) {
+    if (confine_begin(confine, &complaint) || worker_new(options, &running, &complaint) ||
+        confine_finish(confine, &complaint)) {
+        worker_free(running);
         log_event(LOG_ERROR, "cannot-start", LOG_TEXT("why", complaint.text));
         return EXIT_CODE_FAILED;
     }
@@ -87,11 +101,16 @@ int command_worker(int argc, char **argv) {
         fprintf(stderr, "coupon worker: --redis and --ledger must be given\n");
         return EXIT_CODE_USAGE;
     }
+    struct confine_options confine = {.connects = true};
+    if (!confine_read("worker", values[OPTION_USER], values[OPTION_SECCOMP],
+                      values[OPTION_CORE_DUMPS], &confine)) {
+        return EXIT_CODE_USAGE;
+    }
     worker_options_default(&options);
     options.link.redis = (struct redis_options){.url = values[OPTION_REDIS]};
     options.link.ledger.url = values[OPTION_LEDGER];
     options.link.ledger.weak_durability = values[OPTION_WEAK_DURABILITY] != NULL;
     options.state_changed = on_state;
     options.rebuilt = on_rebuilt;
-    return work(&options);
+    return work(&options, &confine);
 }

@@ -38,6 +38,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 struct write {
     uv_write_t request;
@@ -507,16 +508,9 @@ static struct connection *connection_new(struct http_loop *loop) {
     return connection;
 }
 
-void connection_accept(struct http_loop *loop) {
-    struct connection *connection = connection_new(loop);
-    if (connection == NULL) {
-        loop->accept_owed = true; /* libuv accepts no more until this one is taken */
-        return;
-    }
-    if (uv_accept((uv_stream_t *)&loop->listener, stream_of(connection)) != 0) {
-        connection_close(connection);
-        return;
-    }
+/* A connection whose socket is open. */
+static void seat(struct connection *connection) {
+    struct http_loop *loop = connection->loop;
     loop_count(&loop->accepted);
     if (take_seat(loop->server)) {
         connection->seat = SEAT_OWN;
@@ -531,4 +525,18 @@ void connection_accept(struct http_loop *loop) {
     connection->seat = SEAT_EXTRA;
     loop->extra_count++;
     refuse_now(connection, HTTP_REFUSED_CROWDED, "There are too many connections.");
+}
+
+bool connection_accept(struct http_loop *loop, int fd) {
+    struct connection *connection = connection_new(loop);
+    if (connection == NULL) {
+        return false;
+    }
+    if (uv_tcp_open(&connection->tcp, fd) != 0) {
+        close(fd);
+        connection_close(connection);
+    } else {
+        seat(connection);
+    }
+    return true;
 }

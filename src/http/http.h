@@ -62,8 +62,8 @@ enum http_parse {
 
 /* Parses a head from its first byte. Refused as MALFORMED as soon as the bytes show it, so
  * the answer does not depend on how they arrived: anything but CRLF line ends, white space
- * before a colon, folded lines, control characters, an empty or unknown version, a target
- * that is not origin-form, absolute-form (http) or "*", no Host or two of them in 1.1, two
+ * before a colon, folded lines, control characters, an empty or unknown version, CONNECT, a
+ * target that is not origin-form, absolute-form (http) or "*", no Host or two of them in 1.1, two
  * Content-Lengths, Content-Length with Transfer-Encoding, any Transfer-Encoding but a
  * single "chunked", Transfer-Encoding in 1.0. TOO_LARGE past HTTP_HEAD_MAX bytes or
  * HTTP_FIELDS_MAX fields. *ret_why, when it is not NULL and the result is a refusal, is a

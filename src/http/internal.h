@@ -20,6 +20,7 @@
 #define READ_BUFFER_SIZE   (64 * 1024)  /* one a loop: what a single read may bring */
 #define PIPELINE_MAX       (16 * 1024)  /* input beyond the request under way */
 #define COALESCE_MAX       (64 * 1024)  /* replies of one read that leave in one write */
+#define UNSENT_MAX         (16 * 1024)  /* the kernel keeps of one that does not read, about */
 #define OUTPUT_KEEP_MAX    (256 * 1024) /* a loop's output memory is given back above it */
 #define LINGER_BYTES_MAX   (256 * 1024) /* dropped from a closing connection, at most */
 #define EXTRAS_MAX         64           /* a loop's connections beyond connections_max */
@@ -109,7 +110,8 @@ struct connection {
 _Static_assert(sizeof(struct connection) < 768, "an idle connection is to stay small");
 
 /* connection.c */
-void connection_accept(struct http_loop *loop);
+/* Takes the socket over. False: there is no memory for it, and nothing has happened. */
+bool MUST_CHECK connection_accept(struct http_loop *loop, int fd);
 void connection_expire(struct connection *connection); /* its deadline has passed */
 void connection_resume(struct connection *connection); /* it was in the ready list */
 void connection_enter(struct connection *connection, enum phase phase);
@@ -131,8 +133,11 @@ enum loop_duty { LOOP_WAITS, LOOP_SERVES, LOOP_DRAINS, LOOP_ENDED };
 struct http_loop {
     struct http_server *server;
     uv_loop_t uv;
-    uv_tcp_t listener;
-    uv_async_t wake; /* lives until http_server_free: wakers may come late */
+    uv_poll_t listener; /* of listener_fd; why not libuv's own: loop.c, take_waiting */
+    int listener_fd;    /* -1: closed */
+    int owed_fd;        /* -1, or accepted, and not yet taken for want of memory */
+    int spare_fd;       /* -1, or given up to turn away whom there is no descriptor for */
+    uv_async_t wake;    /* lives until http_server_free: wakers may come late */
     uv_async_t stop;
     uv_check_t check;
     uv_idle_t spin; /* while draining begins: turns do not wait */
@@ -150,7 +155,7 @@ struct http_loop {
     uint64_t drain_due_ms;
     uint64_t polled_ms; /* when the last poll returned */
     bool handed_over;   /* requests went to the handler since turn_end */
-    bool accept_owed;   /* a connection could not be taken for want of memory */
+    bool accept_owed;   /* nobody is taken before the next tick: see take_waiting */
     struct connection *ready_first;
     struct link phases[PHASE_COUNT];
     uint64_t timeout_ms[PHASE_COUNT]; /* 0: the phase has no deadline */

@@ -56,12 +56,15 @@ static int complain_listen(const struct http_options *options, int error,
     }
 }
 
-static int set_option(int fd, int level, int option) {
-    int on = 1;
-    return setsockopt(fd, level, option, &on, sizeof on);
+static int set_value(int fd, int level, int option, int value) {
+    return setsockopt(fd, level, option, &value, sizeof value);
 }
 
-/* A listening socket, or -1 with errno set. TCP_NODELAY passes to what it accepts. */
+static int set_option(int fd, int level, int option) {
+    return set_value(fd, level, option, 1);
+}
+
+/* A listening socket, or -1 with errno set. What is set for TCP passes to what it accepts. */
 static int open_one(const union address *address, bool shared) {
     int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
@@ -70,6 +73,7 @@ static int open_one(const union address *address, bool shared) {
     if (set_option(fd, SOL_SOCKET, SO_REUSEADDR) == 0 &&
         (!shared || set_option(fd, SOL_SOCKET, SO_REUSEPORT) == 0) &&
         set_option(fd, IPPROTO_TCP, TCP_NODELAY) == 0 &&
+        set_value(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MAX) == 0 &&
         bind(fd, &address->any, address_size(address)) == 0 && listen(fd, LISTEN_BACKLOG) == 0 &&
         (shared || set_option(fd, SOL_SOCKET, SO_REUSEPORT) == 0)) {
         return fd;

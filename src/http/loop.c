@@ -14,8 +14,11 @@
  */
 #include "http/internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- for connections ------------------------------------------------------------------ */
@@ -93,13 +96,23 @@ static void cut_phase(struct http_loop *loop, enum phase phase) {
     }
 }
 
+static void close_listener(struct http_loop *loop) {
+    uv_close((uv_handle_t *)&loop->listener, NULL);
+    close(loop->listener_fd);
+    loop->listener_fd = -1;
+    if (loop->owed_fd >= 0) {
+        close(loop->owed_fd);
+        loop->owed_fd = -1;
+    }
+}
+
 static void drain_turn(struct http_loop *loop) {
     if (drain_turns_over(loop)) {
         return;
     }
     loop->drain_turns++;
     if (loop->drain_turns == DRAIN_LISTEN_TURNS) {
-        uv_close((uv_handle_t *)&loop->listener, NULL);
+        close_listener(loop);
     } else if (drain_turns_over(loop)) {
         uv_idle_stop(&loop->spin);
         cut_phase(loop, PHASE_IDLE);
@@ -139,11 +152,79 @@ static void on_wake(uv_async_t *wake) {
     }
 }
 
-static void on_connection(uv_stream_t *listener, int status) {
-    struct http_loop *loop = listener->data;
-    if (status == 0) {
-        connection_accept(loop);
-    } /* else: out of descriptors; libuv has turned the client away with its spare one */
+/* ---- accepting ------------------------------------------------------------------------ */
+
+/* Nobody is taken before the next tick: a socket with somebody in its backlog stays readable. */
+static void put_off(struct http_loop *loop) {
+    loop->accept_owed = true;
+    uv_poll_stop(&loop->listener);
+}
+
+static int open_spare(void) {
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* There is no descriptor for those who wait, if anybody does, which accept tells only when it has
+ * one: all of them learn it at once, by their end, rather than wait. False: the spare one did not
+ * help. Another thread may have it by now. */
+static bool turn_away(struct http_loop *loop) {
+    if (loop->spare_fd < 0) {
+        return false;
+    }
+    close(loop->spare_fd);
+    int fd = 0;
+    while ((fd = accept4(loop->listener_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        close(fd);
+    }
+    bool helped = errno == EAGAIN;
+    loop->spare_fd = open_spare();
+    return helped;
+}
+
+/* Whoever waits becomes a connection. libuv's own listener would not do: when there is no
+ * descriptor, and its spare one is gone too, or no memory in the kernel, it calls accept again and
+ * again and serves nobody meanwhile, so that no descriptor ever comes free. */
+static void take_waiting(struct http_loop *loop) {
+    for (;;) {
+        int fd = loop->owed_fd >= 0
+                     ? loop->owed_fd
+                     : accept4(loop->listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        loop->owed_fd = -1;
+        if (fd >= 0 && connection_accept(loop, fd)) {
+            continue;
+        }
+        if (fd >= 0) {
+            loop->owed_fd = fd;
+            put_off(loop);
+            return;
+        }
+        switch (errno) {
+        case EAGAIN:
+            return;
+        case EMFILE:
+        case ENFILE:
+            if (!turn_away(loop)) {
+                put_off(loop);
+            }
+            return;
+        case ENOBUFS:
+        case ENOMEM:
+            put_off(loop);
+            return;
+        default: /* whoever it was has gone */
+            assert(errno != EBADF && errno != EINVAL && errno != ENOTSOCK);
+        }
+    }
+}
+
+static void on_listener(uv_poll_t *listener, int status, int events) {
+    (void)status; /* an error of the socket is told by accept */
+    (void)events;
+    take_waiting(listener->data);
+}
+
+static int listen_again(struct http_loop *loop) {
+    return uv_poll_start(&loop->listener, UV_READABLE, on_listener);
 }
 
 /* ---- deadlines ------------------------------------------------------------------------ */
@@ -166,7 +247,10 @@ static void on_tick(uv_timer_t *tick) {
     }
     if (loop->accept_owed && loop->duty == LOOP_SERVES) {
         loop->accept_owed = false;
-        connection_accept(loop);
+        int failed = listen_again(loop);
+        assert(failed == 0);
+        loop->spare_fd = loop->spare_fd < 0 ? open_spare() : loop->spare_fd;
+        take_waiting(loop);
     }
     if (loop->duty == LOOP_DRAINS && drain_turns_over(loop) &&
         uv_now(&loop->uv) >= loop->drain_due_ms) {
@@ -220,8 +304,8 @@ static uint64_t deadlines_init(struct http_loop *loop, const struct http_options
 
 /* ---- life ----------------------------------------------------------------------------- */
 
-/* 0 or libuv's error. The socket belongs to the listener, or is closed. */
-static int handles_init(struct http_loop *loop, int listener_fd, uint64_t tick_ms) {
+/* 0 or libuv's error. */
+static int handles_init(struct http_loop *loop, uint64_t tick_ms) {
     int failed = uv_async_init(&loop->uv, &loop->wake, on_wake);
     failed = failed ? failed : uv_async_init(&loop->uv, &loop->stop, on_stop);
     failed = failed ? failed : uv_check_init(&loop->uv, &loop->check);
@@ -229,10 +313,8 @@ static int handles_init(struct http_loop *loop, int listener_fd, uint64_t tick_m
     failed = failed ? failed : uv_idle_init(&loop->uv, &loop->spin);
     failed = failed ? failed : uv_timer_init(&loop->uv, &loop->tick);
     failed = failed ? failed : uv_timer_start(&loop->tick, on_tick, tick_ms, tick_ms);
-    failed = failed ? failed : uv_tcp_init(&loop->uv, &loop->listener);
-    failed = failed ? failed : uv_tcp_open(&loop->listener, listener_fd);
+    failed = failed ? failed : uv_poll_init(&loop->uv, &loop->listener, loop->listener_fd);
     if (failed) {
-        close(listener_fd);
         return failed;
     }
     loop->wake.data = loop;
@@ -241,7 +323,7 @@ static int handles_init(struct http_loop *loop, int listener_fd, uint64_t tick_m
     loop->tick.data = loop;
     loop->listener.data = loop;
     uv_unref((uv_handle_t *)&loop->wake); /* the loop may end although it stays open */
-    return uv_listen((uv_stream_t *)&loop->listener, LISTEN_BACKLOG, on_connection);
+    return listen_again(loop);
 }
 
 int loop_init(struct http_loop *loop, struct http_server *server, int listener_fd,
@@ -249,6 +331,8 @@ int loop_init(struct http_loop *loop, struct http_server *server, int listener_f
     loop->server = server;
     loop->duty = LOOP_WAITS;
     loop->date_second = INT64_MIN;
+    loop->listener_fd = listener_fd;
+    loop->owed_fd = -1;
     loop->read_buffer = malloc(READ_BUFFER_SIZE);
     if (loop->read_buffer == NULL) {
         close(listener_fd);
@@ -260,7 +344,8 @@ int loop_init(struct http_loop *loop, struct http_server *server, int listener_f
         free(loop->read_buffer);
         return complain(complaint, STATUS_IO, "A loop cannot be made: %s.", uv_strerror(failed));
     }
-    failed = handles_init(loop, listener_fd, deadlines_init(loop, &server->options));
+    loop->spare_fd = open_spare(); /* it does without one, too */
+    failed = handles_init(loop, deadlines_init(loop, &server->options));
     if (failed) {
         loop_done(loop);
         return complain(complaint, STATUS_IO, "A loop cannot be made: %s.", uv_strerror(failed));
@@ -282,6 +367,12 @@ void loop_done(struct http_loop *loop) {
     assert(busy == 0);
     busy = uv_loop_close(&loop->uv);
     assert(busy == 0);
+    if (loop->listener_fd >= 0) {
+        close(loop->listener_fd);
+    }
+    if (loop->spare_fd >= 0) {
+        close(loop->spare_fd);
+    }
     buffer_done(&loop->output);
     buffer_done(&loop->aside);
     free(loop->read_buffer);

@@ -9,8 +9,10 @@
  * judged where that line or the head ends.
  *
  * Decisions where the RFC leaves room: one empty line before the request line is skipped
- * (9112 2.2), a second one is a fault; an empty Host is a fault (9110 4.2.1); the authority
- * of an absolute target is checked and dropped; Expect in 1.0 is ignored (9110 10.1.1).
+ * (9112 2.2), a second one is a fault; an empty Host is a fault (9110 4.2.1); so is CONNECT,
+ * whatever its target: what follows it is no request to whoever would tunnel it (9110
+ * 9.3.6); the authority of an absolute target is checked and dropped; Expect in 1.0 is
+ * ignored (9110 10.1.1).
  */
 #include "http/http.h"
 
@@ -154,7 +156,11 @@ static enum http_parse take_method(struct scan *scan) {
     if (scan->at == start || *scan->at != ' ') {
         return malformed(scan, "The request line does not begin with a method and a space.");
     }
-    scan->head->method = method_of(between(start, scan->at));
+    struct slice name = between(start, scan->at);
+    if (slice_equal(name, (struct slice){"CONNECT", 7})) {
+        return malformed(scan, "CONNECT is for proxies, and this is none.");
+    }
+    scan->head->method = method_of(name);
     scan->at++;
     return HTTP_PARSE_DONE;
 }

@@ -187,7 +187,11 @@ int change_perform(struct ledger *ledger, struct command *command, struct compla
     if (status) {
         return status;
     }
-    /* the ledger may have dated it later, and knows what was issued up to then */
+    /* the ledger may have dated it later, and knows what was issued up to then; if another node has
+     * changed it since, what was asked for is told as it was written */
     status = ledger_coupon_read(ledger, coupon.id, &command->coupon);
+    if (status == STATUS_OK && command->coupon.version != coupon.version) {
+        command->coupon = coupon;
+    }
     return status == STATUS_OK ? STATUS_OK : STATUS_AMBIGUOUS;
 }

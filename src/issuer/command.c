@@ -48,7 +48,9 @@ static int create(struct core *core, int64_t now_us, struct command *command) {
                    : command_refuse(command, "id",
                                     "The server holds all the coupons it can; archive one.");
     }
+    FAILPOINT("creation");
     status = creation_write(core->ledger, now_us, command, &core->why);
+    FAILPOINT("creation-written");
     if (status == STATUS_EXISTS || status == STATUS_INVALID) {
         return status;
     }
@@ -85,7 +87,9 @@ static int change(struct core *core, int64_t now_us, struct command *command) {
     if (status) {
         return status;
     }
+    FAILPOINT("change");
     status = change_write(core->ledger, &coupon, command, &core->why);
+    FAILPOINT("change-written");
     if (status == STATUS_INVALID) {
         return status;
     }

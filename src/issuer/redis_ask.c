@@ -259,6 +259,7 @@ static void ask_gathered(struct redis_issuer *issuer, unsigned partition) {
 }
 
 static void asked(void *context, int status, const redisReply *reply) {
+    FAILPOINT("door-asked");
     struct ask *ask = context;
     struct redis_issuer *issuer = ask->issuer;
     unsigned partition = partition_of(ask->coupon_id);
@@ -295,6 +296,7 @@ static struct slice number_text(char room[static 24], uint64_t number) {
 }
 
 static int call(struct redis_issuer *issuer, struct ask *ask) {
+    FAILPOINT("door-ask");
     struct door *door = &issuer->door;
     unsigned partition = partition_of(ask->coupon_id);
     struct partition_key gate = partition_key_gate(partition);

@@ -12,6 +12,7 @@
 /* ---- answers ---- */
 
 void door_finish(struct redis_issuer *issuer, struct seat *seat, enum verdict verdict) {
+    FAILPOINT("door-answer");
     struct batch *batch = seat->batch;
     bool ours = verdict == VERDICT_STORAGE_UNAVAILABLE || verdict == VERDICT_OVERLOADED;
     seat->claim->verdict = ours && seat->maybe ? VERDICT_OUTCOME_UNKNOWN : verdict;

@@ -235,7 +235,9 @@ static int settle_step(struct sql *sql, size_t count) {
     }
     chosen = choose(sql, count, false, now_us);
     if (chosen > 0) {
+        FAILPOINT("sql-settle");
         status = settle(sql, chosen);
+        FAILPOINT("sql-settled");
         if (status == STATUS_OK) {
             answer(sql, chosen, now_us);
         }

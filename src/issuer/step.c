@@ -156,6 +156,7 @@ static void publish_counts(struct core *core) {
  * taken the batch back. */
 static int decide_and_commit(struct core *core, int64_t now_us, const struct job_list *batches) {
     int status = decide_all(core, now_us, batches);
+    FAILPOINT("step-decided");
     if (status == STATUS_OK) {
         status = ledger_append(core->ledger, core->rows, core->row_count, core->counts,
                                core->count_count, &core->why);
@@ -167,6 +168,7 @@ static int decide_and_commit(struct core *core, int64_t now_us, const struct job
     }
     engine_commit(core->engine);
     publish_counts(core);
+    FAILPOINT("step-committed");
     return STATUS_OK;
 }
 

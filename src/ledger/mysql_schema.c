@@ -343,15 +343,24 @@ static int count_query(struct mysql_ledger *ledger, const char *text, int64_t *r
                             ledger->name);
 }
 
+static const char version_table_text[] =
+    "SELECT count(*) FROM information_schema.tables"
+    " WHERE table_schema = database() AND table_name = 'ledger_version'";
+
 /* Without our version table there must be none of the others either: the database may be
- * somebody else's, the original system's own among them. */
+ * somebody else's, the original system's own among them. It is the first that is made, so when it
+ * is there now, another program is making the tables at this moment. */
 static int emptiness_check(struct mysql_ledger *ledger, struct complaint *complaint) {
     int64_t count = 0;
+    int64_t versions = 0;
     int status = count_query(ledger,
                              "SELECT count(*) FROM information_schema.tables"
                              " WHERE table_schema = database() AND table_name IN (" TABLE_NAMES ")",
                              &count, complaint);
     if (status == STATUS_OK && count > 0) {
+        status = count_query(ledger, version_table_text, &versions, complaint);
+    }
+    if (status == STATUS_OK && count > 0 && versions == 0) {
         return complain(complaint, STATUS_DAMAGED,
                         "%s has tables named as the ledger's that are not the ledger's; name an "
                         "empty database",
@@ -364,10 +373,7 @@ int maria_version_read(struct mysql_ledger *ledger, uint32_t *ret_version,
                        struct complaint *complaint) {
     int64_t count = 0;
     int64_t version = 0;
-    int status = count_query(ledger,
-                             "SELECT count(*) FROM information_schema.tables"
-                             " WHERE table_schema = database() AND table_name = 'ledger_version'",
-                             &count, complaint);
+    int status = count_query(ledger, version_table_text, &count, complaint);
     if (status == STATUS_OK && count == 0) {
         status = emptiness_check(ledger, complaint);
     } else if (status == STATUS_OK) {

@@ -59,8 +59,10 @@ static int undo(struct mysql_ledger *ledger, int status) {
 
 static int commit(struct mysql_ledger *ledger, struct complaint *complaint, bool *ret_replay) {
     assert(ledger->in_transaction);
+    FAILPOINT("sql-commit");
     int status = maria_send_text(ledger, "COMMIT");
     if (status == STATUS_OK) {
+        FAILPOINT("sql-committed");
         ledger->in_transaction = false;
         return STATUS_OK;
     }

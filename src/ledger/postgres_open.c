@@ -23,17 +23,36 @@ static const char *option_of(const PQconninfoOption *options, const char *keywor
     return NULL;
 }
 
+static int url_invalid(struct complaint *complaint) {
+    return complain(complaint, STATUS_INVALID,
+                    "the ledger's URL cannot be read; it is postgresql://USER:PASSWORD@HOST:"
+                    "PORT/DATABASE, with other characters than letters and digits as %%XX");
+}
+
+/* Whether the text has an '@' that does not end the user's part: a password that holds '@' or '/'
+ * as it is, of which libpq would take a half for a host, a port or a database, and repeat it. */
+static bool has_stray_at(const char *url) {
+    const char *rest = strstr(url, "://");
+    rest = rest ? rest + 3 : url;
+    struct slice authority = {rest, strcspn(rest, "/?")};
+    struct slice path = {rest + authority.size, strcspn(rest + authority.size, "?")};
+    const char *at = authority.size ? memchr(authority.bytes, '@', authority.size) : NULL;
+    bool second = at && memrchr(authority.bytes, '@', authority.size) != at;
+    return second || (path.size && memchr(path.bytes, '@', path.size));
+}
+
 /* What complaints call it. libpq's words about a URL it cannot read are not passed on: they
- * repeat it, with the password. */
+ * repeat it, with the password. So do those about a port that is none, since that is what it takes
+ * a password for whose host was forgotten. */
 static int name_make(struct postgres_ledger *ledger, struct complaint *complaint) {
-    PQconninfoOption *options = PQconninfoParse(ledger->options.url, NULL);
-    if (!options) {
-        return complain(complaint, STATUS_INVALID,
-                        "the ledger's URL cannot be read; it is postgresql://USER:PASSWORD@HOST:"
-                        "PORT/DATABASE, with other characters than letters and digits as %%XX");
+    PQconninfoOption *options =
+        has_stray_at(ledger->options.url) ? NULL : PQconninfoParse(ledger->options.url, NULL);
+    const char *port = options ? option_of(options, "port") : NULL;
+    if (!options || (port && port[strspn(port, "0123456789,")] != '\0')) {
+        PQconninfoFree(options);
+        return url_invalid(complaint);
     }
     const char *host = option_of(options, "host");
-    const char *port = option_of(options, "port");
     const char *database = option_of(options, "dbname");
     snprintf(ledger->name, sizeof(ledger->name), "postgresql://%s%s%s/%s", host ? host : "",
              port ? ":" : "", port ? port : "", database ? database : "");

@@ -48,6 +48,7 @@ static int commit(struct postgres_ledger *ledger, struct complaint *complaint) {
         postgres_disconnect(ledger);
         return postgres_fail(ledger, STATUS_IO, "commit to", complaint);
     }
+    FAILPOINT("sql-commit");
     ledger->session.in_commit = true; /* so that it is known as such when it is lost */
     int status = postgres_run_text(ledger, "COMMIT", &result);
     ledger->session.in_commit = false;
@@ -58,6 +59,7 @@ static int commit(struct postgres_ledger *ledger, struct complaint *complaint) {
         status = postgres_fail(ledger, status, "commit to", complaint);
         return postgres_abort(ledger, status);
     }
+    FAILPOINT("sql-committed");
     bool committed = strcmp(PQcmdStatus(result), "COMMIT") == 0;
     PQclear(result);
     if (!committed) {

@@ -33,9 +33,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WORK_NAME       "coupon.new"
-#define PIECE_SIZE      ((size_t)1 << 20)
-#define WAL_HEADER_SIZE 32 /* SQLite file format, section 4.1 */
+#define WORK_NAME  "coupon.new"
+#define PIECE_SIZE ((size_t)1 << 20)
 /* Each new attempt is due to a start of the server, a WAL at its limit, or a full disk. */
 #define STARTS_OVER_MAX 3
 
@@ -74,57 +73,70 @@ static int source_open(struct backup *backup, const char *directory, struct comp
     if (source->directory_fd < 0 || !realpath(directory, source->directory)) {
         return folder_fail("open the folder", directory, complaint);
     }
-    if (faccessat(source->directory_fd, DATABASE_NAME, F_OK, 0)) {
-        return complain(complaint, STATUS_NOT_FOUND, "there is no " DATABASE_NAME " in %s",
-                        source->directory);
-    }
-    return STATUS_OK;
+    return folder_has_database(source, complaint);
 }
 
-/* Whether the folder is DIRECTORY or lies somewhere in it. */
-static bool lies_in_source(const struct backup *backup, int folder_fd) {
+/* Whether the folder is DIRECTORY or lies somewhere in it. Negative, with errno: it cannot be
+ * told. */
+static int lies_in_source(const struct backup *backup, int folder_fd) {
     struct stat source;
     struct stat at = {.st_ino = 0};
     struct stat below;
+    bool inside = false;
     int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool inside = fstat(backup->source.directory_fd, &source) != 0;
+    bool failed = fstat(backup->source.directory_fd, &source) != 0;
     do {
         below = at;
-        inside = inside || fd < 0 || fstat(fd, &at) != 0 ||
-                 (at.st_dev == source.st_dev && at.st_ino == source.st_ino);
-        int above = inside ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        failed = failed || fd < 0 || fstat(fd, &at) != 0;
+        inside = !failed && at.st_dev == source.st_dev && at.st_ino == source.st_ino;
+        int above = failed || inside ? -1 : openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        failed = failed || (!inside && above < 0);
+        int why = errno;
         close(fd);
+        errno = why;
         fd = above;
-    } while (!inside && (at.st_dev != below.st_dev || at.st_ino != below.st_ino));
-    close(fd);
-    return inside;
+    } while (!failed && !inside && (at.st_dev != below.st_dev || at.st_ino != below.st_ino));
+    if (fd >= 0) {
+        close(fd);
+    }
+    return failed ? STATUS_IO : inside;
 }
 
-/* A name in the folder other than `allowed`; false when there is none. */
-static bool has_other_than(int folder_fd, const char *allowed) {
+/* Whether there is a name in the folder other than `allowed`. Negative, with errno: it cannot be
+ * told. */
+static int has_other_than(int folder_fd, const char *allowed) {
     int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *names = fd < 0 ? NULL : fdopendir(fd);
-    bool found = names == NULL;
+    bool found = false;
     const struct dirent *entry;
+    if (!names) {
+        int why = errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        errno = why;
+        return STATUS_IO;
+    }
     while (!found && (entry = readdir(names)) != NULL) {
         found = strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
                 strcmp(entry->d_name, allowed) != 0;
     }
-    if (names) {
-        closedir(names);
-    } else if (fd >= 0) {
-        close(fd);
-    }
+    closedir(names);
     return found;
 }
 
 static int target_check(const struct backup *backup, struct complaint *complaint) {
-    if (lies_in_source(backup, backup->target_fd)) {
+    int inside = lies_in_source(backup, backup->target_fd);
+    int used = inside < 0 ? inside : has_other_than(backup->target_fd, WORK_NAME);
+    if (inside < 0 || used < 0) {
+        return folder_fail("look at the folder", backup->target, complaint);
+    }
+    if (inside) {
         return complain(complaint, STATUS_INVALID,
                         "%s is the data folder or lies in it: choose another place",
                         backup->target);
     }
-    if (has_other_than(backup->target_fd, WORK_NAME)) {
+    if (used) {
         return complain(complaint, STATUS_EXISTS,
                         "%s is not empty: name a folder that does not exist yet", backup->target);
     }
@@ -169,7 +181,11 @@ static int work_open(struct backup *backup, struct complaint *complaint) {
     }
     backup->work_is_ours = true;
     work_clear(backup);
-    if (has_other_than(backup->work_fd, ".")) {
+    int used = has_other_than(backup->work_fd, ".");
+    if (used < 0) {
+        return folder_fail("look at the folder", backup->work, complaint);
+    }
+    if (used) {
         backup->work_is_ours = false;
         return complain(complaint, STATUS_EXISTS, "%s is not empty: remove it first", backup->work);
     }

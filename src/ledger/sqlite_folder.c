@@ -50,14 +50,16 @@ static int complain_busy(const struct sqlite_folder *folder, int lock_fd,
 }
 
 /* The lock file, or -1 with errno. An existing_only open uses the one that is there, as it
- * is; where there is none it makes one for its own time, to keep a server out meanwhile. */
+ * is; where there is none it makes one for its own time, to keep a server out meanwhile. Never
+ * through a symbolic link: lock_sign empties the file, and the folder may be another user's. */
 static int lock_open(struct sqlite_folder *folder) {
+    static const int flags = O_CLOEXEC | O_NOFOLLOW;
     if (!folder->existing_only) {
-        return openat(folder->directory_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        return openat(folder->directory_fd, LOCK_NAME, O_RDWR | O_CREAT | flags, 0600);
     }
-    int fd = openat(folder->directory_fd, LOCK_NAME, O_RDONLY | O_CLOEXEC);
+    int fd = openat(folder->directory_fd, LOCK_NAME, O_RDONLY | flags);
     if (fd < 0 && errno == ENOENT) {
-        fd = openat(folder->directory_fd, LOCK_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        fd = openat(folder->directory_fd, LOCK_NAME, O_RDWR | O_CREAT | O_EXCL | flags, 0600);
         folder->lock_is_ours = fd >= 0;
     }
     return fd;
@@ -127,6 +129,16 @@ static int folder_make(const char *directory, struct complaint *complaint) {
     return status;
 }
 
+int folder_has_database(const struct sqlite_folder *folder, struct complaint *complaint) {
+    if (faccessat(folder->directory_fd, DATABASE_NAME, F_OK, 0) == 0) {
+        return STATUS_OK;
+    }
+    return errno == ENOENT
+               ? complain(complaint, STATUS_NOT_FOUND, "there is no " DATABASE_NAME " in %s",
+                          folder->directory)
+               : folder_fail("look for " DATABASE_NAME " in", folder->directory, complaint);
+}
+
 int folder_open(struct sqlite_folder *folder, const char *directory, bool existing_only,
                 struct complaint *complaint) {
     assert(directory);
@@ -146,11 +158,10 @@ int folder_open(struct sqlite_folder *folder, const char *directory, bool existi
     if (folder->directory_fd < 0 || !realpath(directory, folder->directory)) {
         return folder_fail("open the folder", directory, complaint);
     }
-    if (existing_only && faccessat(folder->directory_fd, DATABASE_NAME, F_OK, 0)) {
-        return complain(complaint, STATUS_NOT_FOUND, "there is no " DATABASE_NAME " in %s",
-                        folder->directory);
+    if (existing_only) {
+        status = folder_has_database(folder, complaint);
     }
-    return lock_take(folder, complaint);
+    return status < 0 ? status : lock_take(folder, complaint);
 }
 
 void folder_close(struct sqlite_folder *folder) {
@@ -177,7 +188,10 @@ void folder_path(const struct sqlite_folder *folder, const char *name,
 
 int64_t folder_file_size(const struct sqlite_folder *folder, const char *name) {
     struct stat file;
-    return fstatat(folder->directory_fd, name, &file, 0) == 0 ? (int64_t)file.st_size : 0;
+    if (fstatat(folder->directory_fd, name, &file, 0) == 0) {
+        return (int64_t)file.st_size;
+    }
+    return errno == ENOENT ? 0 : -1;
 }
 
 int folder_sync(const struct sqlite_folder *folder, struct complaint *complaint) {
@@ -190,16 +204,32 @@ static uint32_t big_endian_u32(const unsigned char *bytes) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
+static bool header_has_magic(const unsigned char *header, size_t size) {
+    static const char magic[16] = "SQLite format 3";
+    return size == HEADER_SIZE && memcmp(header, magic, sizeof(magic)) == 0;
+}
+
+/* While the first page is folded a power cut may leave anything in its place: within the bytes
+ * of a write that was not synced SQLite promises nothing (sqlite.org/psow.html). The WAL has the
+ * page then, and whose it is the ledger asks by that (identity_check). */
+static bool header_may_be_torn(const struct sqlite_folder *folder, const unsigned char *header,
+                               size_t size) {
+    return size == HEADER_SIZE && !header_has_magic(header, size) &&
+           folder_file_size(folder, DATABASE_NAME "-wal") > WAL_HEADER_SIZE;
+}
+
 static int header_check(const struct sqlite_folder *folder, const unsigned char *header,
                         size_t size, struct complaint *complaint) {
-    static const char magic[16] = "SQLite format 3";
     if (size == 0) {
         return complain(complaint, STATUS_DAMAGED,
                         "%s/" DATABASE_NAME " is empty, which a ledger never is: put a backup "
                         "back, or remove the file to start anew",
                         folder->directory);
     }
-    if (size < HEADER_SIZE || memcmp(header, magic, sizeof(magic)) != 0) {
+    if (header_may_be_torn(folder, header, size)) {
+        return STATUS_OK;
+    }
+    if (!header_has_magic(header, size)) {
         return complain(complaint, STATUS_DAMAGED,
                         "%s/" DATABASE_NAME " is not an SQLite file: put a backup back, or "
                         "choose another --data",
@@ -227,10 +257,13 @@ static int header_check(const struct sqlite_folder *folder, const unsigned char 
 static int length_check(const struct sqlite_folder *folder, const unsigned char *header,
                         struct complaint *complaint) {
     int64_t size = folder_file_size(folder, DATABASE_NAME);
+    if (size < 0) {
+        return folder_fail("look at " DATABASE_NAME " in", folder->directory, complaint);
+    }
     int64_t page_size = header[HEADER_PAGE_SIZE] << 8 | header[HEADER_PAGE_SIZE + 1];
     page_size = page_size == 1 ? 65536 : page_size; /* as the format has it */
     int64_t page_count = big_endian_u32(header + HEADER_PAGE_COUNT);
-    if (folder_file_size(folder, DATABASE_NAME "-wal") > 0 ||
+    if (folder_file_size(folder, DATABASE_NAME "-wal") != 0 ||
         (size >= page_size * page_count && page_size > 0 && size % page_size == 0)) {
         return STATUS_OK;
     }
@@ -242,8 +275,8 @@ static int length_check(const struct sqlite_folder *folder, const unsigned char 
 
 /* Without a main file, SQLite would take a WAL that is there for one of the new file. */
 static int without_database(const struct sqlite_folder *folder, struct complaint *complaint) {
-    if (folder_file_size(folder, DATABASE_NAME "-wal") > 0 ||
-        folder_file_size(folder, DATABASE_NAME "-journal") > 0) {
+    if (folder_file_size(folder, DATABASE_NAME "-wal") != 0 ||
+        folder_file_size(folder, DATABASE_NAME "-journal") != 0) {
         return complain(complaint, STATUS_DAMAGED,
                         "%s has a -wal or -journal file but no " DATABASE_NAME ": put that back, "
                         "or move the rest away to start anew",

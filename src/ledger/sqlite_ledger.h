@@ -7,7 +7,7 @@
  *   sqlite_open.c         connection, settings, recovery, closing
  *   sqlite_schema.c       migrations, and the texts of all statements
  *   sqlite_transaction.c  begin, commit, abort; which failures are known and which are not
- *   sqlite_vfs.c          the VFS under it: joins what SQLite writes to the WAL
+ *   sqlite_vfs.c          the VFS under it: joins writes to the WAL, names failing reads
  *   sqlite_rows.c         the rows of an append, as a table for its INSERT
  *   sqlite_write.c        appends, imports, creations, changes, the probe, checkpoints
  *   sqlite_read.c         small reads
@@ -31,6 +31,7 @@
 #define LOCK_NAME         "coupon.lock"
 #define HOLD_NAME         "coupon.hold"
 #define FOLDER_PATH_SIZE  (PATH_MAX + 32)
+#define WAL_HEADER_SIZE   32 /* SQLite file format, section 4.1 */
 
 /* ---- sqlite_folder.c ---- */
 
@@ -49,13 +50,16 @@ int MUST_CHECK folder_open(struct sqlite_folder *folder, const char *directory, 
                            struct complaint *complaint);
 void folder_close(struct sqlite_folder *folder);
 
+/* Whether there is a coupon.db. STATUS_NOT_FOUND, STATUS_IO. */
+int MUST_CHECK folder_has_database(const struct sqlite_folder *folder, struct complaint *complaint);
+
 /* Looks at the ledger's file without SQLite and changes nothing. STATUS_NOT_FOUND there is
  * none; STATUS_DAMAGED it is not a ledger; STATUS_NEWER; STATUS_IO. */
 int MUST_CHECK folder_inspect(const struct sqlite_folder *folder, struct complaint *complaint);
 
 void folder_path(const struct sqlite_folder *folder, const char *name,
                  char ret_path[static FOLDER_PATH_SIZE]);
-/* Bytes of the file; 0 when there is none. */
+/* Bytes of the file; 0 when there is none; -1, with errno, when that cannot be told. */
 int64_t folder_file_size(const struct sqlite_folder *folder, const char *name);
 /* An empty DATABASE_NEW_NAME, whatever an interrupted attempt left. STATUS_IO, STATUS_FULL. */
 int MUST_CHECK folder_new_begin(const struct sqlite_folder *folder, struct complaint *complaint);
@@ -125,6 +129,7 @@ struct sqlite_vfs {
     sqlite3_vfs vfs;   /* first */
     sqlite3_vfs *real; /* NULL: not registered */
     char name[32];
+    uint64_t reads_failed; /* how often the disk could not read */
 };
 
 struct sqlite_ledger {
@@ -173,6 +178,8 @@ void sqlite_statements_finalize(struct sqlite_ledger *ledger);
  * It must stay where it is until it is unregistered. STATUS_INVALID, STATUS_NO_MEMORY. */
 int MUST_CHECK sqlite_vfs_register(struct sqlite_vfs *vfs, const char *real_name,
                                    struct complaint *complaint);
+/* Writes what is in the WAL, a file of this VFS, to it once more, and syncs it. SQLITE_OK. */
+int MUST_CHECK sqlite_vfs_write_again(sqlite3_file *wal);
 void sqlite_vfs_unregister(struct sqlite_vfs *vfs); /* also one that never was registered */
 
 /* ---- sqlite_rows.c ---- */

@@ -161,6 +161,9 @@ static int connection_open(struct sqlite_ledger *ledger, const char *name, const
     }
     wal_keep(ledger, 1);
     sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    /* Nothing of ours: one that somebody put into the file could undo what is promised. */
+    sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
     sqlite3_file *file = NULL;
     sqlite3_file_control(ledger->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
     assert(file && file->pMethods);
@@ -227,13 +230,36 @@ int sqlite_fold(struct sqlite_ledger *ledger, struct complaint *complaint) {
     return STATUS_OK;
 }
 
+/* After a sync that failed, the system may show commits of the WAL that the disk does not have and
+ * that no later sync brings there, as their pages count as written (Linux, since the error was
+ * told). Folded, they would be in the main file while the disk's WAL ends before them, and a power
+ * cut before the WAL is reset would have that one, an older state, recovered over the main file.
+ * Written again they are the disk's. Where a torn sector may be garbled (pads_frames) that would
+ * itself put commits at risk that are safe, so there it is not done. */
+static int log_write_again(struct sqlite_ledger *ledger, struct complaint *complaint) {
+    sqlite3_file *log = NULL;
+    sqlite3_file_control(ledger->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (!log || !log->pMethods || ledger->pads_frames) {
+        return STATUS_OK;
+    }
+    int result = sqlite_vfs_write_again(log);
+    return result == SQLITE_OK
+               ? STATUS_OK
+               : complain(complaint, sqlite_status(result),
+                          "cannot make durable what %s/" DATABASE_NAME "-wal holds: %s",
+                          ledger->folder.directory, sqlite3_errstr(result));
+}
+
 /* The page cache proves nothing: what recovery found in the WAL may not be on the disk, so
  * it is not believed before it was written to the main file and synced. A backup starts over
  * then: nobody's start waits for one. */
 static int fold_recovered(struct sqlite_ledger *ledger, struct complaint *complaint) {
     int status = sqlite_fold_begin(ledger, true, complaint);
     if (status == STATUS_OK) {
-        status = sqlite_fold(ledger, complaint);
+        FAILPOINT("sqlite-recovered");
+        status = log_write_again(ledger, complaint);
+        status = status == STATUS_OK ? sqlite_fold(ledger, complaint) : status;
+        FAILPOINT("sqlite-folded");
         sqlite_fold_end(ledger);
     }
     return status;
@@ -289,12 +315,9 @@ static int ledger_make(struct sqlite_ledger *ledger, const char *vfs, struct com
 static int ledger_begin(struct sqlite_ledger *ledger, const struct ledger_sqlite_options *options,
                         struct complaint *complaint) {
     int status = folder_inspect(&ledger->folder, complaint);
-    const char *vfs = options->vfs;
-    if (!ledger->existing_only) {
-        int registered = sqlite_vfs_register(&ledger->vfs, vfs, complaint);
-        status = registered < 0 ? registered : status;
-        vfs = ledger->vfs.name;
-    }
+    const char *vfs = ledger->vfs.name;
+    int registered = sqlite_vfs_register(&ledger->vfs, options->vfs, complaint);
+    status = registered < 0 ? registered : status;
     if (status == STATUS_NOT_FOUND && !ledger->existing_only && !options->no_new) {
         status = ledger_make(ledger, vfs, complaint);
     }
@@ -325,10 +348,13 @@ static int ledger_begin(struct sqlite_ledger *ledger, const struct ledger_sqlite
 static int existing_check(const char *directory, struct complaint *complaint) {
     char path[FOLDER_PATH_SIZE];
     snprintf(path, sizeof(path), "%s/" DATABASE_NAME, directory);
-    return access(path, F_OK) == 0
-               ? STATUS_OK
-               : complain(complaint, STATUS_NOT_FOUND, "there is no " DATABASE_NAME " in %s: %s",
-                          directory, strerror(errno));
+    if (access(path, F_OK) == 0) {
+        return STATUS_OK;
+    }
+    return errno == ENOENT || errno == ENOTDIR
+               ? complain(complaint, STATUS_NOT_FOUND, "there is no " DATABASE_NAME " in %s: %s",
+                          directory, strerror(errno))
+               : folder_fail("look for " DATABASE_NAME " in", directory, complaint);
 }
 
 /* Gives up an open that failed; the files stay as they were found. */
@@ -362,7 +388,7 @@ int ledger_sqlite_open(const struct ledger_sqlite_options *options, struct ledge
             folder_open(&ledger->folder, options->directory, options->existing_only, complaint);
     }
     if (status == STATUS_OK) {
-        had_wal = folder_file_size(&ledger->folder, DATABASE_NAME "-wal") > 0;
+        had_wal = folder_file_size(&ledger->folder, DATABASE_NAME "-wal") != 0;
         status = ledger_begin(ledger, options, complaint);
     }
     if (status < 0) {

@@ -12,7 +12,8 @@
  *                          the transaction is over; a rollback that does not end it leaves a
  *                          connection nobody can reason about, so that is ambiguous.
  *   COMMIT: FULL           A write came back short. The commit frame is the last to be
- *                          written, so it is not whole: known. Except where SQLite pads a
+ *                          written, so it is not, and what was written is cut off again
+ *                          (sqlite_vfs.c): known. Except where SQLite pads a
  *                          commit to the sector with copies of the commit frame, because the
  *                          VFS does not promise POWERSAFE_OVERWRITE; then the short one may
  *                          be a copy behind a whole commit frame: ambiguous. A sync never
@@ -52,9 +53,9 @@ int sqlite_status(int result) {
     case SQLITE_ERROR: /* our statements are right, so the tables are not */
         return STATUS_DAMAGED;
     case SQLITE_IOERR:
-        return result == SQLITE_IOERR_NOMEM       ? STATUS_NO_MEMORY
-               : result == SQLITE_IOERR_CORRUPTFS ? STATUS_DAMAGED
-                                                  : STATUS_IO;
+        /* CORRUPTFS is what SQLite makes of EIO when it reads: the disk's failure, not the file's
+         */
+        return result == SQLITE_IOERR_NOMEM ? STATUS_NO_MEMORY : STATUS_IO;
     default:
         assert(result != SQLITE_MISUSE);
         return STATUS_IO;
@@ -152,8 +153,10 @@ static bool commit_failure_is_known(const struct sqlite_ledger *ledger, int resu
 
 int sqlite_commit(struct sqlite_ledger *ledger, struct complaint *complaint) {
     assert(!sqlite3_get_autocommit(ledger->db));
+    FAILPOINT("sqlite-commit");
     int result = sqlite_run(ledger->statements[SQL_COMMIT]);
     if (result == SQLITE_OK) {
+        FAILPOINT("sqlite-committed");
         return STATUS_OK;
     }
     if (!commit_failure_is_known(ledger, result)) {

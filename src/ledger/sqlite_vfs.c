@@ -1,15 +1,26 @@
-/* The VFS under a ledger that is written: another one (the caller's, or SQLite's own), but for
- * the WAL, whose writes it joins. For sqlite_open.c.
+/* The VFS under a ledger: another one (the caller's, or SQLite's own), but for two things. For
+ * sqlite_open.c.
  *
- * SQLite writes each frame of a commit in two pieces, 24 bytes and a page, one behind the
- * other, and then syncs. Two system calls a page were a third of a commit's time in the kernel.
- * Here the pieces gather in a buffer, which is written at once when the WAL is synced, read or
- * looked at in any other way, when a piece does not continue it, or when it is full.
+ * It joins what is written to the WAL. SQLite writes each frame of a commit in two pieces, 24 bytes
+ * and a page, one behind the other, and then syncs. Two system calls a page were a third of a
+ * commit's time in the kernel. Here the pieces gather in a buffer, which is written at once when
+ * the WAL is synced, read or looked at in any other way, when a piece does not continue it, or when
+ * it is full.
  *
  * What a failure means does not change (sqlite_transaction.c): the buffer's bytes are written
- * in their order, so when a write ends short the commit frame, the last one, is not whole; and
- * the failure is told by the call that wrote, with the code that the write gave. The bytes of a
- * failed write are dropped, as SQLite rolls back and writes them anew. */
+ * in their order, so when a write ends short the commit frame, the last one, was not written whole,
+ * and what was is cut off again; and the failure is told by the call that wrote, with the code that
+ * the write gave. The bytes of a failed write are dropped, as SQLite rolls back and writes them
+ * anew.
+ *
+ * Where the other VFS does not promise POWERSAFE_OVERWRITE nothing is joined: there SQLite pads a
+ * commit to the sector, syncs in the midst of the last frame and writes the rest of it after the
+ * sync. Held back, that rest could fail when the commit had succeeded already; the log would have
+ * a hole there, and recovery would end at it, before every later commit.
+ *
+ * And it calls a disk that cannot read by its name. SQLite's unix VFS answers EIO with
+ * SQLITE_IOERR_CORRUPTFS, of which the library makes SQLITE_CORRUPT: the ledger would be called
+ * damaged, and an operator told to put a backup back, for a cable that was loose. */
 #include "ledger/sqlite_ledger.h"
 
 #include <stdio.h>
@@ -18,35 +29,57 @@
  * frames of 4,120 bytes, as a commit of 2,048 issues has. */
 #define JOINED_SIZE ((size_t)0x1ffff)
 
-struct wal_file {
+/* What is read and written at once when the WAL is written again. */
+#define PART_SIZE 65536
+
+struct vfs_file {
     sqlite3_file file; /* first */
-    unsigned char *joined;
-    size_t size;      /* bytes in `joined` ... */
-    sqlite3_int64 at; /* ... and where in the file they go */
+    struct sqlite_vfs *vfs;
+    unsigned char *joined; /* NULL: nothing is joined */
+    size_t size;           /* bytes in `joined` ... */
+    sqlite3_int64 at;      /* ... and where in the file they go */
     /* the other VFS's file follows */
 };
 
 static sqlite3_file *real_of(sqlite3_file *file) {
-    return (sqlite3_file *)((struct wal_file *)file + 1);
+    return (sqlite3_file *)((struct vfs_file *)file + 1);
 }
 
 static sqlite3_vfs *real_vfs_of(const sqlite3_vfs *vfs) {
     return ((const struct sqlite_vfs *)vfs)->real;
 }
 
-/* ---- the WAL ---- */
+/* ---- a file ---- */
 
-static int write_joined(sqlite3_file *file) {
-    struct wal_file *wal = (struct wal_file *)file;
-    size_t size = wal->size;
-    wal->size = 0;
-    return size == 0
-               ? SQLITE_OK
-               : real_of(file)->pMethods->xWrite(real_of(file), wal->joined, (int)size, wal->at);
+/* After a write that ended short. Behind its end lies what was in the WAL before, and where the
+ * commit frame lacks only bytes that are the same there (the end of a page seldom changes), it is
+ * whole all the same: recovery would take what was told as "nothing was written". So nothing is
+ * left of it, on the disk too; else nobody knows, which is another code. */
+static int cut_short_write(sqlite3_file *file, sqlite3_int64 at) {
+    sqlite3_file *real = real_of(file);
+    int result = real->pMethods->xTruncate(real, at);
+    if (result == SQLITE_OK) {
+        result = real->pMethods->xSync(real, SQLITE_SYNC_NORMAL);
+    }
+    return result == SQLITE_OK ? SQLITE_FULL : SQLITE_IOERR_WRITE;
 }
 
-static int wal_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 at) {
-    struct wal_file *wal = (struct wal_file *)file;
+static int write_joined(sqlite3_file *file) {
+    struct vfs_file *wal = (struct vfs_file *)file;
+    size_t size = wal->size;
+    wal->size = 0;
+    if (size == 0) {
+        return SQLITE_OK;
+    }
+    int result = real_of(file)->pMethods->xWrite(real_of(file), wal->joined, (int)size, wal->at);
+    return result == SQLITE_FULL ? cut_short_write(file, wal->at) : result;
+}
+
+static int file_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 at) {
+    struct vfs_file *wal = (struct vfs_file *)file;
+    if (!wal->joined) {
+        return real_of(file)->pMethods->xWrite(real_of(file), bytes, size, at);
+    }
     bool continues = at == wal->at + (sqlite3_int64)wal->size;
     assert(size > 0 && (size_t)size <= JOINED_SIZE); /* the largest page has 64 KiB */
     if (!continues || wal->size + (size_t)size > JOINED_SIZE) {
@@ -61,94 +94,123 @@ static int wal_write(sqlite3_file *file, const void *bytes, int size, sqlite3_in
     return SQLITE_OK;
 }
 
-static int wal_read(sqlite3_file *file, void *bytes, int size, sqlite3_int64 at) {
+static int file_read(sqlite3_file *file, void *bytes, int size, sqlite3_int64 at) {
     int result = write_joined(file);
-    return result ? result : real_of(file)->pMethods->xRead(real_of(file), bytes, size, at);
+    if (result == SQLITE_OK) {
+        result = real_of(file)->pMethods->xRead(real_of(file), bytes, size, at);
+    }
+    if (result != SQLITE_OK && result != SQLITE_IOERR_SHORT_READ) {
+        ((struct vfs_file *)file)->vfs->reads_failed++;
+    }
+    return result == SQLITE_IOERR_CORRUPTFS ? SQLITE_IOERR_READ : result;
 }
 
-static int wal_truncate(sqlite3_file *file, sqlite3_int64 size) {
+static int file_truncate(sqlite3_file *file, sqlite3_int64 size) {
     int result = write_joined(file);
     return result ? result : real_of(file)->pMethods->xTruncate(real_of(file), size);
 }
 
-static int wal_sync(sqlite3_file *file, int flags) {
+static int file_sync(sqlite3_file *file, int flags) {
     int result = write_joined(file);
     return result ? result : real_of(file)->pMethods->xSync(real_of(file), flags);
 }
 
-static int wal_size(sqlite3_file *file, sqlite3_int64 *ret_size) {
+static int file_size(sqlite3_file *file, sqlite3_int64 *ret_size) {
     int result = write_joined(file);
     return result ? result : real_of(file)->pMethods->xFileSize(real_of(file), ret_size);
 }
 
 /* What was not synced was not promised, so a failure to write it is of no use to anybody. */
-static int wal_close(sqlite3_file *file) {
-    struct wal_file *wal = (struct wal_file *)file;
+static int file_close(sqlite3_file *file) {
+    struct vfs_file *wal = (struct vfs_file *)file;
     (void)write_joined(file);
     sqlite3_free(wal->joined);
     return real_of(file)->pMethods->xClose(real_of(file));
 }
 
-static int wal_lock(sqlite3_file *file, int level) {
+static int file_lock(sqlite3_file *file, int level) {
     return real_of(file)->pMethods->xLock(real_of(file), level);
 }
 
-static int wal_unlock(sqlite3_file *file, int level) {
+static int file_unlock(sqlite3_file *file, int level) {
     return real_of(file)->pMethods->xUnlock(real_of(file), level);
 }
 
-static int wal_is_locked(sqlite3_file *file, int *ret_locked) {
+static int file_is_locked(sqlite3_file *file, int *ret_locked) {
     return real_of(file)->pMethods->xCheckReservedLock(real_of(file), ret_locked);
 }
 
-static int wal_control(sqlite3_file *file, int operation, void *argument) {
+static int file_control(sqlite3_file *file, int operation, void *argument) {
     return real_of(file)->pMethods->xFileControl(real_of(file), operation, argument);
 }
 
-static int wal_sector_size(sqlite3_file *file) {
+static int file_sector_size(sqlite3_file *file) {
     return real_of(file)->pMethods->xSectorSize(real_of(file));
 }
 
-static int wal_characteristics(sqlite3_file *file) {
+static int file_characteristics(sqlite3_file *file) {
     return real_of(file)->pMethods->xDeviceCharacteristics(real_of(file));
 }
 
-static const sqlite3_io_methods wal_methods = {
+static const sqlite3_io_methods file_methods = {
     .iVersion = 1,
-    .xClose = wal_close,
-    .xRead = wal_read,
-    .xWrite = wal_write,
-    .xTruncate = wal_truncate,
-    .xSync = wal_sync,
-    .xFileSize = wal_size,
-    .xLock = wal_lock,
-    .xUnlock = wal_unlock,
-    .xCheckReservedLock = wal_is_locked,
-    .xFileControl = wal_control,
-    .xSectorSize = wal_sector_size,
-    .xDeviceCharacteristics = wal_characteristics,
+    .xClose = file_close,
+    .xRead = file_read,
+    .xWrite = file_write,
+    .xTruncate = file_truncate,
+    .xSync = file_sync,
+    .xFileSize = file_size,
+    .xLock = file_lock,
+    .xUnlock = file_unlock,
+    .xCheckReservedLock = file_is_locked,
+    .xFileControl = file_control,
+    .xSectorSize = file_sector_size,
+    .xDeviceCharacteristics = file_characteristics,
 };
+
+/* Past write_joined: what is there is committed, so that a short write must not cut it off. */
+int sqlite_vfs_write_again(sqlite3_file *file) {
+    sqlite3_file *real = real_of(file);
+    sqlite3_int64 size = 0;
+    int result = file_size(file, &size);
+    void *part = sqlite3_malloc(PART_SIZE);
+    if (!part) {
+        return SQLITE_NOMEM;
+    }
+    for (sqlite3_int64 at = 0; result == SQLITE_OK && at < size; at += PART_SIZE) {
+        int length = size - at < PART_SIZE ? (int)(size - at) : PART_SIZE;
+        result = file_read(file, part, length, at);
+        if (result == SQLITE_OK) {
+            result = real->pMethods->xWrite(real, part, length, at);
+        }
+    }
+    sqlite3_free(part);
+    return result == SQLITE_OK && size > 0 ? real->pMethods->xSync(real, SQLITE_SYNC_NORMAL)
+                                           : result;
+}
 
 /* ---- the rest is the other VFS's ---- */
 
-/* Any file but a WAL is the other VFS's own, in the room that is larger than it needs. */
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
                     int *ret_flags) {
     sqlite3_vfs *real = real_vfs_of(vfs);
-    if (!(flags & SQLITE_OPEN_WAL)) {
-        return real->xOpen(real, name, file, flags, ret_flags);
-    }
-    struct wal_file *wal = (struct wal_file *)file;
-    *wal = (struct wal_file){.joined = sqlite3_malloc64(JOINED_SIZE)};
-    if (!wal->joined) {
+    struct vfs_file *opened = (struct vfs_file *)file;
+    bool is_wal = (flags & SQLITE_OPEN_WAL) != 0;
+    *opened = (struct vfs_file){.vfs = (struct sqlite_vfs *)vfs,
+                                .joined = is_wal ? sqlite3_malloc64(JOINED_SIZE) : NULL};
+    if (is_wal && !opened->joined) {
         return SQLITE_NOMEM;
     }
     int result = real->xOpen(real, name, real_of(file), flags, ret_flags);
     if (result != SQLITE_OK) {
-        sqlite3_free(wal->joined);
+        sqlite3_free(opened->joined);
         return result;
     }
-    wal->file.pMethods = &wal_methods;
+    opened->file.pMethods = &file_methods;
+    if (!(file_characteristics(file) & SQLITE_IOCAP_POWERSAFE_OVERWRITE)) {
+        sqlite3_free(opened->joined);
+        opened->joined = NULL;
+    }
     return SQLITE_OK;
 }
 
@@ -191,7 +253,7 @@ int sqlite_vfs_register(struct sqlite_vfs *vfs, const char *real_name,
     vfs->real = real;
     vfs->vfs = (sqlite3_vfs){
         .iVersion = 1,
-        .szOsFile = (int)sizeof(struct wal_file) + real->szOsFile,
+        .szOsFile = (int)sizeof(struct vfs_file) + real->szOsFile,
         .mxPathname = real->mxPathname,
         .zName = vfs->name,
         .xOpen = vfs_open,

@@ -90,6 +90,7 @@ int sqlite_append(struct ledger *base, const struct issue_row *issues, size_t is
         status = rows_insert(ledger, issues, issue_count, complaint);
     }
     if (status == STATUS_OK) {
+        FAILPOINT("sqlite-rows-written");
         status = counts_update(ledger, counts, coupon_count, complaint);
     }
     return status < 0 ? sqlite_abort(ledger, status, complaint) : sqlite_commit(ledger, complaint);
@@ -376,11 +377,13 @@ static int checkpoint(struct sqlite_ledger *ledger, struct complaint *complaint)
                                                     : SQLITE_CHECKPOINT_PASSIVE;
     int frames = -1;
     int folded = -1;
+    FAILPOINT("sqlite-checkpoint");
     int result = sqlite3_wal_checkpoint_v2(ledger->db, "main", mode, &frames, &folded);
     if (result != SQLITE_OK) {
         return checkpoint_failed(ledger, result, complaint);
     }
     assert(frames == folded); /* one connection, and no read of it is under way */
+    FAILPOINT("sqlite-checkpointed");
     ledger->wal_frames = 0;
     ledger->wal_frames_retry = 0;
     return STATUS_OK;

@@ -152,15 +152,19 @@ static int epoch_begin(struct reopening *reopening, struct ledger_cursor *cursor
                        uint64_t *ret_epoch) {
     struct partition_link *link = reopening->link;
     uint64_t former = cursor->epoch;
+    FAILPOINT("rebuild");
     int status = close_and_settle(link, cursor, reopening->complaint);
     if (status == STATUS_OK) {
+        FAILPOINT("rebuild-closed");
         status = ledger_epoch_raise(link->ledger, cursor, reopening->complaint);
     }
     link->seen[cursor->partition].known = false;
     if (status == STATUS_OK) {
+        FAILPOINT("rebuild-raised");
         status = gate_call(link, "coupon_open", cursor->partition, cursor->epoch, open_take,
                            ret_epoch, reopening->complaint);
     }
+    FAILPOINT("rebuild-opened");
     if (status == STATUS_OK && former > 0) {
         queue_remove(link, cursor->partition, former);
     }

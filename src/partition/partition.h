@@ -130,7 +130,8 @@ int MUST_CHECK partition_settle(struct partition_link *link, unsigned partition,
 void partition_heard(struct partition_link *link, unsigned partition, uint64_t epoch);
 
 /* Tells Redis of settlements that it has not heard of, as when the worker ended between its COMMIT
- * and its call. */
+ * and its call. STATUS_CONFLICT: the queue lacks entries that wait to be settled (the server has
+ * evicted it, say), the partition wants a rebuild. */
 int MUST_CHECK partition_catch_up(struct partition_link *link, unsigned partition,
                                   struct complaint *complaint);
 

@@ -156,6 +156,7 @@ static int settle_slice(struct slice_of_queue *slice) {
         .cursor = &cursor,
         .cursor_n = slice->last_n,
     };
+    FAILPOINT("settle");
     int status = ledger_settle(link->ledger, &settlement, slice->complaint);
     if (status) {
         return settle_failed(slice, status);
@@ -163,12 +164,15 @@ static int settle_slice(struct slice_of_queue *slice) {
     count_outcomes(slice);
     cursor.n = slice->last_n;
     link->seen[cursor.partition].cursor = cursor;
+    FAILPOINT("settle-committed");
     tell_issued(link, &slice->cursor, link->claims, slice->claim_count);
+    FAILPOINT("settle-hinted");
     /* What Redis does not hear now it will be told later: the ledger has it. */
     if (tell_settled(link, &cursor, slice->cursor.n + 1, link->claims, slice->claim_count, NULL) ==
         STATUS_CONFLICT) {
         return partition_catch_up(link, cursor.partition, slice->complaint);
     }
+    FAILPOINT("settle-told");
     return STATUS_OK;
 }
 
@@ -321,9 +325,16 @@ int partition_catch_up(struct partition_link *link, unsigned partition,
         if (status == STATUS_OK) {
             status = partition_status_read(link, partition, cursor.epoch, &present, complaint);
         }
-        if (status || present.epoch != cursor.epoch || !present.open ||
-            present.settled_n >= cursor.n) {
+        if (status || present.epoch != cursor.epoch || !present.open) {
             return status;
+        }
+        if (present.queued < present.n - present.settled_n) {
+            return complain(complaint, STATUS_CONFLICT,
+                            "partition %u: entries left the queue before they were settled",
+                            partition);
+        }
+        if (present.settled_n >= cursor.n) {
+            return STATUS_OK;
         }
         slice.cursor = (struct ledger_cursor){partition, cursor.epoch, present.settled_n};
         if (absent.epoch == cursor.epoch && absent.n == present.settled_n) {

@@ -27,12 +27,12 @@
 -- allow-oom is set for none that may add much. maxmemory-policy should be noeviction: an evicted
 -- key costs an epoch or a look into the ledger, never a promise. What Redis cannot know before is
 -- whether its user may give the commands in here: an ACL must allow them all, on all these keys:
--- del hdel hget hmget hset info publish time xadd xlen xrange xtrim.
+-- del hdel hget hlen hmget hset info publish time unlink xadd xlen xrange xtrim.
 --
 -- Numbers are doubles, whole up to 2^53, which as microseconds is the year 2255. Nothing is
 -- remembered between calls outside of the keys.
 
-local VERSION = "1"
+local VERSION = "2"
 
 local CLAIMS_MAX = 2048      -- of a call; the issuer's CLAIM_BATCH_MAX
 local SLICE = 1000           -- values unpacked at once are at most twice this; Lua ends near 8,000
@@ -200,6 +200,16 @@ local function verdict_of_holder(value, claim_id)
   return "d:" .. value
 end
 
+-- Whether the hash knows everybody who holds one: it was begun with nobody left out, and has lost
+-- nobody since. Each admission that counts has a user there, so fewer users than that means that the
+-- key was evicted, and that refusals have to be looked up (I7).
+local function completeness(coupon, key)
+  if coupon.complete == "1" and redis.call("HLEN", key) < coupon.admitted then
+    return "0"
+  end
+  return coupon.complete
+end
+
 -- Judges every claim of a call, in order. Puts the verdicts into `reply` behind what is there.
 -- Returns how many are admitted, and these twice in their order: as fields and values of holders,
 -- and packed for the queue. Changes nothing in Redis.
@@ -279,7 +289,7 @@ local function claim(keys, args)
   end
   local now, n, count = now_us(coupon), decimal(gate.n + 1), tonumber(args[3])
   local now_text = decimal(now)
-  local reply = { "ok", decimal(gate.settled_n), coupon.complete, now_text }
+  local reply = { "ok", decimal(gate.settled_n), completeness(coupon, keys[3]), now_text }
   local held = read_holders(keys[3], args, count)
   local admitted, fields, packed = judge(coupon, now, n, held, args, count, reply)
   return admitted > 0 and

@@ -122,6 +122,19 @@ def test_rejects_are_listed_dropped_and_asked_again(operator):
     assert "0 lost admissions" in operator.verify()
 
 
+def test_entries_that_redis_forgot_do_not_hold_their_seats_for_ever(one_operator):
+    """All seats are admitted, then the queue is gone, as when Redis evicts a key: no entry comes
+    any more that would show the gap."""
+    operator = one_operator
+    coupon = operator.coupon(total=2)
+    url, _ = operator.admit(coupon, "a", "b")
+    with operator.cluster.redis.connect() as wire:
+        assert wire.ask("DEL", operator.keys(coupon, "queue:1")) == 1
+    operator.cluster.add_worker()
+    operator.until(url, "lost")
+    assert check.issued(operator.client.claim(coupon, "c"))["rank"] == 1
+
+
 def test_a_reject_whose_user_holds_one_by_now_is_forgotten(one_operator):
     operator = one_operator
     coupon = operator.coupon()

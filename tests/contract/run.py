@@ -22,7 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from servers import STORES  # noqa: E402
 
 # What only servers promise: several programs at once.
-SHARED = ("contract-shared", "contract-settle", "contract-settle_queue", "contract-settle_race")
+SHARED = ("contract-calls_fail", "contract-issuer_fails", "contract-open_race",
+          "contract-shared", "contract-settle", "contract-settle_queue",
+          "contract-settle_race")
 
 
 @contextmanager

@@ -238,6 +238,7 @@ def test_every_line_of_the_log_is_logfmt(new_server, tmp_path):
         assert list(fields)[:3] == ["time", "level", "event"], line
         assert check.is_time(fields["time"]) and fields["level"] in ("info", "warn", "error")
         events.append(fields["event"])
+    events = [event for event in events if event not in ("running-as-root", "seccomp-left-out")]
     assert events == ["admin-token-made", "ready", "listening", "draining", "stopped"] or \
         sorted(events) == sorted(["admin-token-made", "ready", "listening", "draining", "stopped"])
     assert str(server.data) in server.events("ready")[0]["data"]

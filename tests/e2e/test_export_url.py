@@ -272,6 +272,7 @@ def test_a_failure_half_way_is_told_on_standard_output_too(token):
 
 @pytest.mark.parametrize("answers, word", [
     ([(404, {}, b"<html>")], "answers 404"),
+    ([(404, {}, {"code": "coupon-not-found"})], "no list of coupons"),
     ([(301, {"Location": "http://127.0.0.1:1/"}, b"")], "answers 301"),
     ([(200, {}, b"<html>")], "no JSON object"),
     ([(200, {}, b"")], "no JSON object"),

@@ -123,7 +123,8 @@ def test_commits_hold_every_issue_and_batches_every_claim(crowded):
     assert figures.value("coupon_engine_memory_bytes") > 24 * figures.value("coupon_issues")
 
 
-def test_connections_requests_and_the_process_are_told(server):
+def test_connections_requests_and_the_process_are_told(new_server):
+    server = new_server("--core-dumps=on").start()  # so that not only root may look into /proc
     with server.client() as client, server.client() as other:
         other.get("/healthz")
         figures = scrape(client)

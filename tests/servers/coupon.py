@@ -44,7 +44,9 @@ class Process(Server):
         pass
 
     def started_as(self):
-        return {"env": environment(self.urls)}
+        # What is told by /proc is otherwise for root alone: tests look there.
+        looked_at = {} if os.geteuid() == 0 else {"COUPON_CORE_DUMPS": "on"}
+        return {"env": environment({**looked_at, **self.urls})}
 
     @property
     def pid(self):

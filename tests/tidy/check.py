@@ -97,8 +97,8 @@ def include_fault(file, included):
     """What is wrong with this #include of ours, or None.
 
     In src/X a header of another folder is its public one and lies on a lower floor; tests
-    of X, fuzz targets and bench may look into any floor, but only tests/unit/X and
-    tests/fuzz at private headers.
+    of X, fuzz targets, simulations and bench may look into any floor, but only tests/unit/X,
+    tests/fuzz and tests/sim at private headers.
     """
     if included.startswith(".") and file.parts[0] == "src":
         return "includes start at src/: write folder/header.h"
@@ -107,7 +107,8 @@ def include_fault(file, included):
         return None
     public = included == f"{target}/{target}.h"
     if file.parts[0] != "src":
-        own = file.parts[:2] == ("tests", "fuzz") or file.parts[:3] == ("tests", "unit", target)
+        own = (file.parts[:2] in (("tests", "fuzz"), ("tests", "sim"))
+               or file.parts[:3] == ("tests", "unit", target))
         return None if public or own else f"only {target}/{target}.h is public"
     own = file.parts[1]
     if own == target:

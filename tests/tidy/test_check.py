@@ -59,6 +59,7 @@ def test_an_include_against_the_floors_is_found(tree, file, included):
     ("tests/unit/issuer/test_a.c", "issuer/queue.h"),
     ("tests/unit/issuer/test_a.c", "../base/test.h"),
     ("tests/fuzz/a.c", "http/parser.h"),
+    ("tests/sim/a.c", "issuer/writer.h"),
 ])
 def test_an_include_that_goes_down_is_fine(tree, file, included):
     assert not found(check.check_floors, tree({file: f'#include "{included}"\n'}))

@@ -100,8 +100,9 @@ class Model:
                 verdict = f"a:{n}:{len(entry)}"
                 entry.append(claim)
             verdicts.append(verdict)
-        reply = ["ok", str(self.gate.settled_n), str(coupon.complete), str(coupon.clock_us),
-                 *verdicts]
+        known = len(self.holders.get((coupon_id, epoch), {})) >= coupon.admitted
+        reply = ["ok", str(self.gate.settled_n), str(int(coupon.complete and known)),
+                 str(coupon.clock_us), *verdicts]
         if not entry:
             return reply
         if n <= self.tops.get(epoch, 0):

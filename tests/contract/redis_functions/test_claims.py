@@ -293,6 +293,17 @@ def test_whether_holders_is_complete_is_told_with_each_call(partition):
     assert partition.claim_reply(claims_of("a"), 71)[2] == "0"
 
 
+def test_holders_that_were_evicted_are_not_called_complete_again(partition):
+    partition.load(total=4)
+    partition.claim(claims_of("a", "b"))
+    partition.settled(1, 1, [(7, 2, 0, [])])
+    assert partition.claim_reply(claims_of("a"))[2] == "1"
+    partition.wire.ask("DEL", partition.holders(7))
+    assert partition.claim_reply(claims_of("c", "d"))[2] == "0"
+    reply = partition.claim_reply(claims_of("a"))
+    assert (reply[2], reply[4]) == ("0", "f")
+
+
 def test_how_far_it_is_settled_is_told_with_each_call(partition):
     partition.load()
     for n in range(1, 4):

@@ -150,7 +150,7 @@ def test_a_replica_takes_no_claims_and_answers_questions(new_redis):
         wire.ask("WAIT", 1, 60_000)
         with pytest.raises(RedisError, match="^READONLY"):
             copy.claim_reply(claims_of("a"))
-        assert copy.call("coupon_version", []) == ["1"]
+        assert copy.call("coupon_version", []) == ["2"]
         assert other.ask("FCALL_RO", "coupon_status", 2, copy.gate, copy.queue)[:2] == ["ok", "3"]
 
 
@@ -268,5 +268,5 @@ def test_status_tells_how_a_partition_stands(partition):
 
 
 def test_the_version_is_told(wire):
-    assert wire.ask("FCALL", "coupon_version", 0) == ["1"]
-    assert wire.ask("FCALL_RO", "coupon_version", 0) == ["1"]
+    assert wire.ask("FCALL", "coupon_version", 0) == ["2"]
+    assert wire.ask("FCALL_RO", "coupon_version", 0) == ["2"]

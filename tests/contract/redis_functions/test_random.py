@@ -114,7 +114,7 @@ class Walk:
 
     def spoil(self):
         """What happens to Redis from outside: a restart, an eviction, a clock that is held."""
-        kind = self.random.choice(["replid", "gate", "meta"] + ["clock"] * 9)
+        kind = self.random.choice(["replid", "gate", "meta", "holders"] + ["clock"] * 9)
         coupon = self.random.choice(COUPONS)
         there = self.model.coupons.get(coupon)
         if kind == "replid" and self.model.gate:
@@ -126,6 +126,9 @@ class Walk:
         elif kind == "meta":
             self.wire.ask("DEL", self.partition.meta(coupon))
             self.model.coupons.pop(coupon, None)
+        elif kind == "holders" and there:
+            self.wire.ask("DEL", f"{self.partition.key('holders')}:{coupon}:{there.epoch}")
+            self.model.holders.pop((coupon, there.epoch), None)
         elif kind == "clock" and there:
             there.clock_us += self.random.randrange(HOUR_US)
             self.partition.set_clock(there.clock_us, coupon)

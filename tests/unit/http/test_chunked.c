@@ -216,6 +216,30 @@ static void trailers_may_have_8192_bytes_and_not_one_more(void **state) {
     }
 }
 
+/* RFC 9110 5.6.2: tchar. */
+static bool is_token(unsigned char byte) {
+    return byte != 0 && (strchr("!#$%&'*+-.^_`|~", byte) != NULL || (byte >= '0' && byte <= '9') ||
+                         (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z'));
+}
+
+static void the_name_of_a_trailer_is_a_token(void **state) {
+    (void)state;
+    for (unsigned place = 0; place < 3; place++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            struct buffer text = {0};
+            char name[] = "abc: d\r\n\r\n";
+            bool good = is_token((unsigned char)byte) || (place > 0 && byte == ':');
+            name[place] = (char)byte;
+            buffer_text(&text, "0\r\n");
+            buffer_append(&text, name, sizeof name - 1);
+            if (!(place == 0 && byte == '\r')) { /* that one ends the trailers */
+                assert_int_equal(decode_all(&text), good ? HTTP_PARSE_DONE : HTTP_PARSE_MALFORMED);
+            }
+            buffer_done(&text);
+        }
+    }
+}
+
 static void a_limit_of_zero_takes_the_empty_body_only(void **state) {
     (void)state;
     struct buffer body = {0};
@@ -237,6 +261,7 @@ int main(void) {
         cmocka_unit_test(a_size_line_may_have_256_bytes_and_not_one_more),
         cmocka_unit_test(each_size_line_has_its_own_limit),
         cmocka_unit_test(trailers_may_have_8192_bytes_and_not_one_more),
+        cmocka_unit_test(the_name_of_a_trailer_is_a_token),
         cmocka_unit_test(a_limit_of_zero_takes_the_empty_body_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,8 @@ static const struct refusal refusals[] = {
     BAD("OPTIONS */ HTTP/1.1\r\n"),
     BAD("CONNECT a:443 HTTP/1.1\r\n"),
     BAD("CONNECT host:443 HTTP/1.1\r\n"),
+    BAD("CONNECT / HTTP/1.1\r\n"),
+    BAD("CONNECT http://a/ HTTP/1.1\r\n"),
     BAD("GET https://a/ HTTP/1.1\r\n"),
     BAD("GET ftp://a/ HTTP/1.1\r\n"),
     BAD("GET http:/a/ HTTP/1.1\r\n"),

@@ -33,6 +33,46 @@ static void a_reply_is_rendered_to_the_byte(void **state) {
     buffer_done(&output);
 }
 
+static void every_status_has_its_reason(void **state) {
+    (void)state;
+    static const char *const lines[] = {
+        "200 OK",
+        "201 Created",
+        "202 Accepted",
+        "204 No Content",
+        "304 Not Modified",
+        "400 Bad Request",
+        "401 Unauthorized",
+        "403 Forbidden",
+        "404 Not Found",
+        "405 Method Not Allowed",
+        "406 Not Acceptable",
+        "408 Request Timeout",
+        "409 Conflict",
+        "412 Precondition Failed",
+        "413 Content Too Large",
+        "415 Unsupported Media Type",
+        "417 Expectation Failed",
+        "422 Unprocessable Content",
+        "428 Precondition Required",
+        "429 Too Many Requests",
+        "431 Request Header Fields Too Large",
+        "500 Internal Server Error",
+        "501 Not Implemented",
+        "503 Service Unavailable",
+        "599 ",
+    };
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        struct buffer output = {0};
+        struct http_response response = {.status = (int)strtol(lines[i], NULL, 10)};
+        response_render(&output, &response, (struct response_frame){.date = DATE_TEXT});
+        char line[80];
+        int size = snprintf(line, sizeof line, "HTTP/1.1 %s\r\n", lines[i]);
+        assert_memory_equal(output.bytes, line, (size_t)size);
+        buffer_done(&output);
+    }
+}
+
 static void a_reply_without_content_has_no_body(void **state) {
     (void)state;
     static const int statuses[] = {204, 304};
@@ -67,6 +107,7 @@ static void dates_are_those_of_rfc_9110(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reply_is_rendered_to_the_byte),
+        cmocka_unit_test(every_status_has_its_reason),
         cmocka_unit_test(a_reply_without_content_has_no_body),
         cmocka_unit_test(dates_are_those_of_rfc_9110),
     };

@@ -182,6 +182,42 @@ static void coupons_are_walked_in_slices_by_id(void **state) {
     board_free(board);
 }
 
+/* More than one slice, and not a multiple of it: nothing is written beyond the limit. */
+static void no_more_are_told_than_there_is_room_for(void **state) {
+    (void)state;
+    enum { LIMIT = BOARD_SLICE_MAX + 7, IDS = 3 * BOARD_SLICE_MAX };
+    static struct coupon_quantities found[LIMIT + BOARD_SLICE_MAX];
+    struct board *board = board_of(IDS);
+    for (uint32_t id = 1; id <= IDS; id++) {
+        put(board, id, id);
+    }
+    assert_int_equal(board_quantities(board, 0, LIMIT, found), LIMIT);
+    for (size_t i = 0; i < COUNT_OF(found); i++) {
+        assert_int_equal(found[i].coupon_id, i < LIMIT ? i + 1 : 0);
+    }
+    board_free(board);
+}
+
+/* A board of one bucket would tell the same, slowly. */
+static void coupons_are_spread_over_the_buckets(void **state) {
+    (void)state;
+    enum { IDS = 256, BUCKET_MAX = 16 };
+    struct board *board = board_of(IDS);
+    for (uint32_t id = 1; id <= IDS; id++) {
+        put(board, id, id);
+    }
+    size_t most = 0;
+    for (size_t i = 0; i < board_buckets(board); i++) {
+        size_t count = 0;
+        for (const struct board_entry *entry = board_bucket(board, i); entry; entry = entry->next) {
+            count++;
+        }
+        most = count > most ? count : most;
+    }
+    assert_true(most >= 1 && most <= BUCKET_MAX);
+    board_free(board);
+}
+
 static void random_changes_agree_with_a_plain_array(void **state) {
     (void)state;
     enum { IDS = 40, CHANGES = 20000 };
@@ -271,6 +307,8 @@ int main(void) {
         cmocka_unit_test(a_copy_stays_as_it_was_read),
         cmocka_unit_test(a_published_count_is_read_without_a_put),
         cmocka_unit_test(coupons_are_walked_in_slices_by_id),
+        cmocka_unit_test(no_more_are_told_than_there_is_room_for),
+        cmocka_unit_test(coupons_are_spread_over_the_buckets),
         cmocka_unit_test(random_changes_agree_with_a_plain_array),
         cmocka_unit_test(readers_never_see_half_a_coupon),
     };

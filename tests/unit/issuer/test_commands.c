@@ -127,6 +127,10 @@ static void as_many_coupons_are_made_as_there_is_room_for(void **state) {
     assert_int_equal(command_do(&world, 1, &third), STATUS_INVALID);
     assert_string_equal(third.field, "id");
     assert_non_null(third.why);
+    struct command named = creation(7, "", 0);
+    assert_int_equal(command_do(&world, 1, &named), STATUS_INVALID);
+    struct command taken = creation(2, "", 0);
+    assert_int_equal(command_do(&world, 1, &taken), STATUS_EXISTS);
     struct command again = creation(0, "spring", 1); /* makes none, so it is answered */
     assert_int_equal(command_do(&world, 1, &again), STATUS_OK);
     archive(&world, 2);

@@ -381,6 +381,44 @@ static void imports_of_no_coupon_are_found(void **state) {
     close_ledger(ledger);
 }
 
+/* SQLite looks at CHECKs only where it may write. */
+static void rows_that_no_reader_judges_are_found_by_reading_alone(void **state) {
+    static const char *const statements[] = {
+        "INSERT INTO audits VALUES (1, 0, '', 'coupon-created', 1, 1, NULL)",
+        "INSERT INTO audits VALUES (1, 0, 'a', 'other', 1, 1, NULL)",
+        "INSERT INTO coupon_creations VALUES ('key', 1, x'00', 0)",
+        "UPDATE coupons SET coupon_type = ''",
+        "UPDATE coupons SET metadata = ''",
+    };
+    for (size_t i = 0; i < COUNT_OF(statements); i++) {
+        char *folder = folder_new();
+        char text[256];
+        make_ledger(folder, 3);
+        assert_int_equal(read_everything(folder, true), STATUS_OK);
+        snprintf(text, sizeof(text), "PRAGMA ignore_check_constraints = ON; %s", statements[i]);
+        sql_run(folder, text);
+        assert_int_equal(read_everything(folder, true), STATUS_DAMAGED);
+        assert_says("not as it must be");
+        assert_int_equal(read_everything(folder, false), STATUS_DAMAGED);
+        folder_remove(folder);
+    }
+    (void)state;
+}
+
+static void a_trigger_that_somebody_put_in_does_not_run(void **state) {
+    const char *folder = *state;
+    make_ledger(folder, 3);
+    sql_run(folder, "CREATE TRIGGER r AFTER INSERT ON coupon_issues BEGIN "
+                    "DELETE FROM coupon_issues; END");
+    struct ledger *ledger = open_ledger(folder, NULL);
+    assert_int_equal(append_ranks(ledger, 1, 4, 1), STATUS_OK);
+    close_ledger(ledger);
+    assert_int_equal(read_everything(folder, true), STATUS_OK);
+    ledger = open_existing(folder);
+    assert_ranks(ledger, 1, 4);
+    close_ledger(ledger);
+}
+
 #define with_folder(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -406,6 +444,8 @@ int main(void) {
         with_folder(an_audit_the_schema_forbids_is_damage),
         with_folder(an_import_the_schema_forbids_is_named),
         with_folder(imports_of_no_coupon_are_found),
+        with_folder(rows_that_no_reader_judges_are_found_by_reading_alone),
+        with_folder(a_trigger_that_somebody_put_in_does_not_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,25 @@ static void a_full_disk_is_ambiguous_where_commits_are_padded(void **state) {
     assert_true(hits >= 1);
 }
 
+/* What an earlier round of the log left there could make a frame whole that was written in part. */
+static void a_full_disk_leaves_nothing_of_the_commit_in_the_log(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(changes); i++) {
+        char *folder = folder_new();
+        struct ledger *ledger = ledger_before(folder, false);
+        struct stat before, after;
+        assert_int_equal(stat(path_of(folder, "coupon.db-wal"), &before), 0);
+        faults_arm(FAULT_WRITE, 1, SQLITE_FULL, false);
+        assert_int_equal(changes[i](ledger), STATUS_FULL);
+        faults_clear();
+        assert_int_equal(stat(path_of(folder, "coupon.db-wal"), &after), 0);
+        assert_int_equal(after.st_size, before.st_size);
+        assert_int_equal(changes[i](ledger), STATUS_OK);
+        close_ledger(ledger);
+        folder_remove(folder);
+    }
+}
+
 static void a_full_disk_before_commit_is_a_known_failure(void **state) {
     (void)state;
     char *folder = folder_new();
@@ -114,6 +133,40 @@ static void every_change_syncs_the_wal_before_it_returns(void **state) {
     faults.wal_syncs = faults.wal_writes = 0;
     assert_int_equal(ledger_append(ledger, NULL, 0, NULL, 0, &complaint), STATUS_OK);
     assert_int_equal(faults.wal_writes, 0);
+    close_ledger(ledger);
+    folder_remove(folder);
+}
+
+/* SQLite writes the end of the last frame of a padded commit after the sync. Held back, it could
+ * fail when nobody is left to be told: a hole in the log, at which recovery would end. */
+static void a_padded_commit_is_written_whole_before_it_returns(void **state) {
+    (void)state;
+    char *folder = folder_new();
+    faults.no_powersafe_overwrite = true;
+    struct ledger *ledger = ledger_before(folder, true);
+    for (size_t i = 0; i < COUNT_OF(changes); i++) {
+        struct stat wal;
+        assert_int_equal(changes[i](ledger), STATUS_OK);
+        assert_int_equal(stat(path_of(folder, "coupon.db-wal"), &wal), 0);
+        assert_int_equal((wal.st_size - 32) % 4120, 0); /* a head, and whole frames */
+    }
+    close_ledger(ledger);
+    faults_clear();
+    folder_remove(folder);
+}
+
+/* After a failed sync the system may show frames that the disk does not have. */
+static void what_is_recovered_is_written_to_the_log_again(void **state) {
+    (void)state;
+    char *folder = folder_new();
+    struct stat wal;
+    make_ledger_with_wal(folder, 3000, 2000);
+    assert_int_equal(stat(path_of(folder, "coupon.db-wal"), &wal), 0);
+    assert_true(wal.st_size > 65536);
+    faults.wal_syncs = faults.wal_writes = 0;
+    struct ledger *ledger = open_ledger(folder, FAULT_VFS);
+    assert_true(faults.wal_writes >= 2); /* in parts of 64 KiB */
+    assert_true(faults.wal_syncs >= 1);
     close_ledger(ledger);
     folder_remove(folder);
 }
@@ -325,9 +378,12 @@ int main(void) {
         cmocka_unit_test(an_error_at_any_write_is_ambiguous),
         cmocka_unit_test(an_error_at_any_sync_is_ambiguous),
         cmocka_unit_test(a_full_disk_is_ambiguous_where_commits_are_padded),
+        cmocka_unit_test(a_full_disk_leaves_nothing_of_the_commit_in_the_log),
         cmocka_unit_test(a_full_disk_before_commit_is_a_known_failure),
         cmocka_unit_test(a_complaint_tells_what_to_do),
         cmocka_unit_test(every_change_syncs_the_wal_before_it_returns),
+        cmocka_unit_test(a_padded_commit_is_written_whole_before_it_returns),
+        cmocka_unit_test(what_is_recovered_is_written_to_the_log_again),
         cmocka_unit_test(a_checkpoint_that_fails_is_tried_again),
         cmocka_unit_test(a_checkpoint_that_failed_is_not_urgent_again_at_once),
         cmocka_unit_test(a_sync_that_fails_in_a_checkpoint_is_ambiguous),

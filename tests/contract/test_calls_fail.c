@@ -1,0 +1,599 @@
+/* Each call of the ledger, with each statement it sends failing in turn in each way, and each of
+ * its allocations: what it returns is true. OK: it is done. A known failure: it is not. Ambiguous:
+ * it is done or it is not, never by halves, and the same again tells. Afterwards the same ledger
+ * works. For the stores that are SQL servers; the file's are tests/unit/ledger's. */
+#include "claims.h"
+#include "failing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define USABLE_WAIT_MS 15000
+#define STATEMENTS_MAX 400 /* of one call: it comes to an end */
+#define USERS          3   /* claims of one settlement */
+#define ROOM           50  /* rows of one read */
+
+/* What the calls work on. */
+struct scene {
+    void **state;
+    void *session; /* at the server, of the test's own */
+    struct ledger *ledger;
+    uint64_t appended; /* coupons, one for each way to issue */
+    uint64_t settled;
+    uint64_t queued;
+    uint64_t imported;
+    uint64_t changed;
+    unsigned serial; /* differs from try to try */
+    char texts[USERS][2][32];
+    struct settle_claim claims[USERS];
+    struct ledger_cursor cursor;
+    struct coupon_record coupon;
+    uint64_t seen; /* by a read: the same as long as nobody writes */
+};
+
+/* A call that writes. */
+struct writing {
+    const char *name;
+    void (*prepare)(struct scene *scene); /* may be NULL */
+    int (*run)(struct scene *scene);
+    uint64_t (*look)(struct scene *scene); /* a number that the call raises by `step` */
+    uint64_t step;
+};
+
+static void assert_ok(int status, const char *what) {
+    if (status != STATUS_OK) {
+        fail_msg("%s: %s: %s", what, status_name(status), complaint.text);
+    }
+}
+
+/* ---- issues ---- */
+
+static uint64_t issued_of(struct scene *scene, uint64_t coupon_id) {
+    assert_ok(ledger_coupon_read(scene->ledger, coupon_id, &scene->coupon), "read a coupon");
+    return scene->coupon.issued_quantity;
+}
+
+static uint64_t look_appended(struct scene *scene) {
+    return ranks_of(scene->ledger, scene->appended);
+}
+static void prepare_append(struct scene *scene) {
+    scene->seen = issued_of(scene, scene->appended);
+}
+static int run_append(struct scene *scene) {
+    uint32_t before = (uint32_t)scene->seen;
+    struct issue_row rows[USERS] = {0};
+    for (uint32_t i = 0; i < USERS; i++) {
+        uint32_t rank = before + i + 1;
+        snprintf(scene->texts[i][0], sizeof(scene->texts[i][0]), "u%u", rank);
+        snprintf(scene->texts[i][1], sizeof(scene->texts[i][1]), "k%u", rank);
+        rows[i] = (struct issue_row){.reference = {scene->appended, rank},
+                                     .user_id = slice_of(scene->texts[i][0]),
+                                     .issued_at_us = NOW_US + rank};
+        if (rank % 2 == 1) {
+            rows[i].request_key = slice_of(scene->texts[i][1]);
+        }
+    }
+    struct issued_count count = {scene->appended, before + USERS};
+    return ledger_append(scene->ledger, rows, USERS, &count, 1, &complaint);
+}
+
+static void prepare_claims(struct scene *scene, uint64_t coupon_id) {
+    scene->serial++;
+    for (uint32_t i = 0; i < USERS; i++) {
+        snprintf(scene->texts[i][0], 32, "user-%u-%u", scene->serial, i);
+        snprintf(scene->texts[i][1], 32, "claim-%u-%u", scene->serial, i);
+        scene->claims[i] = claim_of(coupon_id, scene->texts[i][0], scene->texts[i][1]);
+        scene->claims[i].n = scene->serial;
+        scene->claims[i].index = i;
+    }
+}
+static void prepare_settle(struct scene *scene) {
+    prepare_claims(scene, scene->settled);
+}
+static int settle_claims(struct scene *scene, bool fresh) {
+    struct settlement settlement = {.claims = scene->claims, .count = USERS, .fresh = fresh};
+    return ledger_settle(scene->ledger, &settlement, &complaint);
+}
+static int run_settle(struct scene *scene) {
+    return settle_claims(scene, true);
+}
+static int run_settle_looking(struct scene *scene) {
+    return settle_claims(scene, false);
+}
+static uint64_t look_settled(struct scene *scene) {
+    return sound_issues(scene->ledger, scene->settled);
+}
+
+/* The last of the claims is refused: its user holds what the first got. */
+static void prepare_queue(struct scene *scene) {
+    struct ledger_cursor cursors[PARTITION_COUNT];
+    assert_ok(ledger_cursors_read(scene->ledger, cursors), "read the cursors");
+    scene->cursor = cursors[partition_of(scene->queued)];
+    prepare_claims(scene, scene->queued);
+    scene->claims[USERS - 1].user_id = scene->claims[0].user_id;
+}
+static int run_queue(struct scene *scene) {
+    struct settlement settlement = {.claims = scene->claims,
+                                    .count = USERS,
+                                    .fresh = true,
+                                    .cursor = &scene->cursor,
+                                    .cursor_n = scene->cursor.n + 1};
+    return ledger_settle(scene->ledger, &settlement, &complaint);
+}
+/* Issues, rejects and the cursor's place: all of them or none. */
+static uint64_t look_queued(struct scene *scene) {
+    uint64_t rejects;
+    struct ledger_cursor cursors[PARTITION_COUNT];
+    assert_ok(ledger_rejects_count(scene->ledger, &rejects), "count the rejects");
+    assert_ok(ledger_cursors_read(scene->ledger, cursors), "read the cursors");
+    uint64_t issues = sound_issues(scene->ledger, scene->queued);
+    assert_int_equal(issues, rejects * (USERS - 1));
+    assert_int_equal(cursors[partition_of(scene->queued)].n, rejects);
+    return issues;
+}
+
+static void prepare_import(struct scene *scene) {
+    scene->seen = issued_of(scene, scene->imported);
+    scene->serial++;
+}
+static int run_import(struct scene *scene) {
+    uint32_t before = (uint32_t)scene->seen;
+    struct slice users[2];
+    for (int i = 0; i < 2; i++) {
+        snprintf(scene->texts[i][0], 32, "import-%u-%d", scene->serial, i);
+        users[i] = slice_of(scene->texts[i][0]);
+    }
+    struct coupon_import import = {scene->imported, before + 1, before + 2, NOW_US + US_PER_SECOND};
+    return ledger_import(scene->ledger, &import, users, &complaint);
+}
+static uint64_t look_imported(struct scene *scene) {
+    return issued_of(scene, scene->imported);
+}
+
+/* ---- coupons, partitions ---- */
+
+static uint64_t rows_of(struct scene *scene, const char *sql) {
+    char *answer = session_ask(scene->session, sql);
+    uint64_t count = strtoull(answer, NULL, 10);
+    free(answer);
+    return count;
+}
+
+static void prepare_create(struct scene *scene) {
+    scene->coupon = coupon_example(10);
+    snprintf(scene->texts[0][0], 32, "creation-%u", ++scene->serial);
+}
+static int run_create(struct scene *scene) {
+    struct creation_key key = {.key = slice_of(scene->texts[0][0]), .request_digest = {7}};
+    struct audit audit = {.admin = slice_of("admin"), .request = slice_of("{}")};
+    return ledger_coupon_create(scene->ledger, &scene->coupon, &key, &audit, &complaint);
+}
+/* A coupon has its first revision, its key and its audit. */
+static uint64_t look_created(struct scene *scene) {
+    uint64_t count = rows_of(scene, "SELECT count(*) FROM coupons WHERE total_quantity = 10");
+    assert_int_equal(count, rows_of(scene, "SELECT count(*) FROM coupon_revisions WHERE "
+                                           "total_quantity = 10"));
+    assert_int_equal(count, rows_of(scene, "SELECT count(*) FROM audits WHERE action = "
+                                           "'coupon-created'"));
+    return count;
+}
+
+static void prepare_change(struct scene *scene) {
+    (void)issued_of(scene, scene->changed);
+    scene->coupon.version++;
+    scene->coupon.updated_us++;
+}
+static int run_change(struct scene *scene) {
+    struct audit audit = {.admin = slice_of("admin"), .request = slice_of("{}")};
+    return ledger_coupon_change(scene->ledger, &scene->coupon, &audit, &complaint);
+}
+static uint64_t look_changed(struct scene *scene) {
+    (void)issued_of(scene, scene->changed);
+    return scene->coupon.version;
+}
+
+static uint64_t look_epoch(struct scene *scene) {
+    struct ledger_cursor cursors[PARTITION_COUNT];
+    assert_ok(ledger_cursors_read(scene->ledger, cursors), "read the cursors");
+    scene->cursor = cursors[63];
+    return scene->cursor.epoch;
+}
+static void prepare_epoch(struct scene *scene) {
+    (void)look_epoch(scene);
+}
+static int run_epoch(struct scene *scene) {
+    return ledger_epoch_raise(scene->ledger, &scene->cursor, &complaint);
+}
+
+static uint64_t look_dropped(struct scene *scene) {
+    return 1 - rows_of(scene, "SELECT count(*) FROM coupon_rejects WHERE claim_id = 'drop'");
+}
+static void prepare_drop(struct scene *scene) {
+    if (look_dropped(scene) == 1) {
+        assert_sql(scene->state,
+                   "INSERT INTO coupon_rejects (p, epoch, n, idx, claim_id, coupon_id, user_id, "
+                   "reason) VALUES (5, 1, 1, 1, 'drop', 5, 'someone', 'paused')",
+                   "");
+    }
+}
+static int run_drop(struct scene *scene) {
+    struct reject_place place = {.partition = 5, .epoch = 1, .n = 1, .index = 1};
+    return ledger_reject_drop(scene->ledger, &place, &complaint);
+}
+
+static int run_probe(struct scene *scene) {
+    return ledger_probe(scene->ledger, &complaint);
+}
+static uint64_t look_nothing(struct scene *scene) {
+    (void)scene;
+    return 0;
+}
+
+static const struct writing writings[] = {
+    {"append", prepare_append, run_append, look_appended, USERS},
+    {"settle", prepare_settle, run_settle, look_settled, USERS},
+    {"settle, looking", prepare_settle, run_settle_looking, look_settled, USERS},
+    {"settle a queue", prepare_queue, run_queue, look_queued, USERS - 1},
+    {"import", prepare_import, run_import, look_imported, 2},
+    {"create", prepare_create, run_create, look_created, 1},
+    {"change", prepare_change, run_change, look_changed, 1},
+    {"raise an epoch", prepare_epoch, run_epoch, look_epoch, 1},
+    {"drop a reject", prepare_drop, run_drop, look_dropped, 1},
+    {"probe", NULL, run_probe, look_nothing, 0},
+};
+
+/* ---- reads ---- */
+
+static int run_coupon(struct scene *scene) {
+    int status = ledger_coupon_read(scene->ledger, scene->settled, &scene->coupon);
+    scene->seen = scene->coupon.issued_quantity;
+    return status;
+}
+static int run_coupons(struct scene *scene) {
+    static struct coupon_record coupons[ROOM];
+    size_t count = 0;
+    int status = ledger_coupons_read(scene->ledger, 0, ROOM, coupons, &count);
+    scene->seen = count;
+    return status;
+}
+static int run_issue(struct scene *scene) {
+    static struct issue_record issue;
+    struct issue_reference first = {scene->settled, 1};
+    int status = ledger_issue_read(scene->ledger, first, &issue);
+    scene->seen = (uint64_t)issue.issued_at_us;
+    return status;
+}
+static int run_issues(struct scene *scene) {
+    static struct issue_record issues[ROOM];
+    size_t count = 0;
+    struct issue_reference all = {scene->settled, 0};
+    int status = ledger_issues_read(scene->ledger, all, ROOM, issues, &count);
+    scene->seen = count;
+    return status;
+}
+static int run_audits(struct scene *scene) {
+    static struct audit_record audits[ROOM];
+    size_t count = 0;
+    int status = ledger_audits_read(scene->ledger, 0, ROOM, audits, &count);
+    scene->seen = count;
+    return status;
+}
+static int run_latest(struct scene *scene) {
+    int64_t latest_us = 0;
+    int status = ledger_latest_us(scene->ledger, &latest_us);
+    scene->seen = (uint64_t)latest_us;
+    return status;
+}
+static int run_now(struct scene *scene) {
+    int64_t now_us = 0;
+    int status = ledger_now_us(scene->ledger, &now_us);
+    scene->seen = now_us > NOW_US;
+    return status;
+}
+static int run_holding(struct scene *scene) {
+    static struct issue_record issue;
+    int status = ledger_holding_read(scene->ledger, scene->settled, slice_of("the-first"), &issue);
+    scene->seen = issue.reference.rank;
+    return status;
+}
+static int run_holdings(struct scene *scene) {
+    static struct issue_record issues[ROOM];
+    size_t count = 0;
+    int status =
+        ledger_holdings_read(scene->ledger, slice_of("the-first"), 0, ROOM, issues, &count);
+    scene->seen = count;
+    return status;
+}
+static int run_look(struct scene *scene) {
+    struct settle_claim claims[] = {claim_of(scene->settled, "the-first", "first"),
+                                    claim_of(scene->settled, "nobody", "other")};
+    int status = ledger_look(scene->ledger, claims, 2, &complaint);
+    scene->seen = (uint64_t)claims[0].outcome * 100 + (uint64_t)claims[1].outcome;
+    return status;
+}
+static int run_cursors(struct scene *scene) {
+    struct ledger_cursor cursors[PARTITION_COUNT] = {0};
+    int status = ledger_cursors_read(scene->ledger, cursors);
+    scene->seen = cursors[partition_of(scene->queued)].n;
+    return status;
+}
+static int run_rejects(struct scene *scene) {
+    static struct reject_record rejects[ROOM];
+    static const struct reject_place before;
+    size_t count = 0;
+    int status = ledger_rejects_read(scene->ledger, &before, ROOM, rejects, &count);
+    scene->seen = count;
+    return status;
+}
+static int run_reject(struct scene *scene) {
+    static struct reject_record reject;
+    struct reject_place place = {.partition = 5, .epoch = 1, .n = 1, .index = 1};
+    int status = ledger_reject_read(scene->ledger, &place, &reject);
+    scene->seen = reject.coupon_id;
+    return status;
+}
+static int run_rejects_count(struct scene *scene) {
+    scene->seen = 0;
+    return ledger_rejects_count(scene->ledger, &scene->seen);
+}
+static int run_creation(struct scene *scene) {
+    struct creation_key key = {.key = slice_of("the-first"), .request_digest = {7}};
+    scene->seen = 0;
+    return ledger_creation_read(scene->ledger, &key, &scene->seen);
+}
+#define COUNTS(name, type)                                                                         \
+    static int name(void *context, const struct type *row) {                                       \
+        (void)row;                                                                                 \
+        ++*(uint64_t *)context;                                                                    \
+        return STATUS_OK;                                                                          \
+    }
+COUNTS(count_coupon, coupon_record)
+COUNTS(count_revision, coupon_revision)
+COUNTS(count_import, coupon_import)
+COUNTS(count_issue, issue_row)
+static int run_visit(struct scene *scene) {
+    uint64_t count = 0;
+    struct ledger_visitor visitor = {.context = &count,
+                                     .archived_too = true,
+                                     .coupon = count_coupon,
+                                     .revision = count_revision,
+                                     .import = count_import,
+                                     .issue = count_issue};
+    int status = ledger_visit(scene->ledger, &visitor, &complaint);
+    scene->seen = count;
+    return status;
+}
+static int run_check(struct scene *scene) {
+    scene->seen = 0;
+    return ledger_check(scene->ledger, &complaint);
+}
+static int run_open(struct scene *scene) {
+    struct ledger_sql_options options = {.url = url_of(scene->state)};
+    struct ledger *another = NULL;
+    scene->seen = 0;
+    int status = ledger_open_url(&options, &another, &complaint);
+    assert_true((status == STATUS_OK) == (another != NULL));
+    if (another != NULL) {
+        assert_int_equal(ledger_close(another, &complaint), STATUS_OK);
+    }
+    return status;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct scene *scene);
+} reads[] = {
+    {"a coupon", run_coupon},
+    {"coupons", run_coupons},
+    {"an issue", run_issue},
+    {"issues", run_issues},
+    {"audits", run_audits},
+    {"latest", run_latest},
+    {"now", run_now},
+    {"a holding", run_holding},
+    {"holdings", run_holdings},
+    {"look", run_look},
+    {"cursors", run_cursors},
+    {"rejects", run_rejects},
+    {"a reject", run_reject},
+    {"count of rejects", run_rejects_count},
+    {"a creation", run_creation},
+    {"visit", run_visit},
+    {"check", run_check},
+    {"open", run_open},
+};
+
+/* ---- every statement, in every way ---- */
+
+/* A ledger that lost its connection makes it anew, at once or after a pause. */
+static void wait_until_usable(struct scene *scene, const char *after) {
+    int status = STATUS_IO;
+    for (int i = 0; i < USABLE_WAIT_MS / 10 && status != STATUS_OK; i++) {
+        status = ledger_probe(scene->ledger, &complaint);
+        if (status != STATUS_OK) {
+            usleep(10000);
+        }
+    }
+    assert_ok(status, after);
+}
+
+static bool is_known_failure(int status) {
+    return status == STATUS_IO || status == STATUS_FULL || status == STATUS_NO_MEMORY;
+}
+
+/* Fails the nth statement of the call. Whether it has so many. */
+static bool fail_writing(struct scene *scene, const struct writing *writing, enum failing_how how,
+                         unsigned nth) {
+    char what[80];
+    snprintf(what, sizeof(what), "%s, %s at %u", writing->name, failing_name(how), nth);
+    if (writing->prepare) {
+        writing->prepare(scene);
+    }
+    uint64_t before = writing->look(scene);
+    if (writing->prepare) {
+        writing->prepare(scene);
+    }
+    failing_arm(how, nth);
+    int status = writing->run(scene);
+    bool failed = failing_disarm();
+    wait_until_usable(scene, what);
+    uint64_t step = writing->look(scene) - before;
+    bool done = step == writing->step;
+    if (step != 0 && !done) {
+        fail_msg("%s: done by halves: %llu", what, (unsigned long long)step);
+    }
+    if (writing->step > 0 && (status == STATUS_OK) != done && status != STATUS_AMBIGUOUS) {
+        fail_msg("%s: %s, but it is %s", what, status_name(status), done ? "done" : "not done");
+    }
+    if (!failed) {
+        assert_ok(status, what);
+    }
+    if (status == STATUS_AMBIGUOUS && (how == FAILING_DEADLOCK || how == FAILING_MEMORY)) {
+        fail_msg("%s: nothing is ambiguous about it", what);
+    }
+    if ((how == FAILING_CUT_BEFORE || how == FAILING_MEMORY) && status != STATUS_OK &&
+        status != STATUS_AMBIGUOUS && !is_known_failure(status)) {
+        fail_msg("%s: %s is no known failure", what, status_name(status));
+    }
+    return failed;
+}
+
+static void scene_begin(struct scene *scene, void **state) {
+    *scene = (struct scene){.state = state, .ledger = ledger_of(state)};
+    scene->session = session_begin(state);
+    scene->appended = add_coupon(scene->ledger, COUPON_UNLIMITED);
+    scene->imported = add_coupon(scene->ledger, COUPON_UNLIMITED);
+    scene->changed = add_coupon(scene->ledger, COUPON_UNLIMITED);
+    scene->settled = add_open_coupon(scene->ledger, COUPON_UNLIMITED);
+    scene->queued = add_open_coupon(scene->ledger, COUPON_UNLIMITED);
+    struct settle_claim first = claim_of(scene->settled, "the-first", "first");
+    settle(scene->ledger, &first, 1, true);
+    prepare_create(scene);
+    snprintf(scene->texts[0][0], 32, "the-first");
+    assert_ok(run_create(scene), "create");
+}
+
+/* Fails every statement of each call; the ways take turns. */
+static void fail_writings(void **state, const enum failing_how *ways, unsigned count) {
+    struct scene scene;
+    scene_begin(&scene, state);
+    for (size_t i = 0; i < COUNT_OF(writings); i++) {
+        unsigned nth = 1;
+        while (fail_writing(&scene, &writings[i], ways[(nth + i) % count], nth)) {
+            assert_true(++nth < STATEMENTS_MAX);
+        }
+        assert_true(nth > 1 || ways[0] == FAILING_MEMORY);
+    }
+    session_end(scene.session);
+}
+
+static void a_write_is_true_about_itself_when_the_connection_is_lost(void **state) {
+    fail_writings(state, &(enum failing_how){FAILING_CUT_BEFORE}, 1);
+}
+
+static void a_write_is_true_about_itself_when_its_answer_is_lost(void **state) {
+    fail_writings(state, &(enum failing_how){FAILING_CUT_AFTER}, 1);
+}
+
+static void a_write_is_true_about_itself_when_it_meets_a_deadlock(void **state) {
+    fail_writings(state, &(enum failing_how){FAILING_DEADLOCK}, 1);
+}
+
+static void a_write_is_true_about_itself_when_there_is_no_memory(void **state) {
+    fail_writings(state, &(enum failing_how){FAILING_MEMORY}, 1);
+}
+
+static void a_write_is_true_about_itself_whatever_the_server_says(void **state) {
+    static const enum failing_how ways[] = {FAILING_DISK_FULL, FAILING_NO_TABLE, FAILING_KEY,
+                                            FAILING_SERVER_MEMORY, FAILING_FORBIDDEN};
+    fail_writings(state, ways, COUNT_OF(ways));
+}
+
+static void fail_reads(struct scene *scene, size_t i, enum failing_how how) {
+    assert_ok(reads[i].run(scene), reads[i].name);
+    uint64_t right = scene->seen;
+    for (unsigned nth = 1;; nth++) {
+        assert_true(nth < STATEMENTS_MAX);
+        failing_arm(how, nth);
+        int status = reads[i].run(scene);
+        bool failed = failing_disarm();
+        if (status == STATUS_OK) {
+            assert_int_equal(scene->seen, right);
+        }
+        if (!failed) {
+            assert_ok(status, reads[i].name);
+            return;
+        }
+        wait_until_usable(scene, reads[i].name);
+    }
+}
+
+static void a_read_fails_or_tells_what_is_there(void **state) {
+    struct scene scene;
+    scene_begin(&scene, state);
+    prepare_drop(&scene);
+    prepare_import(&scene);
+    assert_ok(run_import(&scene), "import");
+    static const enum failing_how ways[] = {FAILING_CUT_BEFORE, FAILING_CUT_AFTER,
+                                            FAILING_DISK_FULL, FAILING_MEMORY};
+    for (size_t i = 0; i < COUNT_OF(reads); i++) {
+        for (size_t way = 0; way < COUNT_OF(ways); way++) {
+            fail_reads(&scene, i, ways[way]);
+        }
+    }
+    session_end(scene.session);
+}
+
+/* A database for each try would be slow: the tables are dropped instead. */
+static void tables_are_made_whole_or_not_at_all(void **state) {
+    struct scene scene = {.state = state, .ledger = ledger_of(state)};
+    bool failed = true;
+    for (unsigned nth = 1; failed; nth++) {
+        assert_true(nth < STATEMENTS_MAX);
+        assert_sql(state,
+                   "DROP TABLE IF EXISTS coupon_issues, coupon_imports, coupon_revisions, "
+                   "coupon_rejects, coupon_creations, audits, partitions, coupons, "
+                   "ledger_version, probes",
+                   "");
+        failing_arm(nth % 2 == 0 ? FAILING_CUT_BEFORE : FAILING_DISK_FULL, nth);
+        int status = run_open(&scene);
+        failed = failing_disarm();
+        assert_true(status == STATUS_OK || failed);
+        assert_ok(run_open(&scene), "open after a failure");
+    }
+}
+
+static void a_ledger_opens_whole_or_not_at_all(void **state) {
+    struct scene scene = {.state = state, .ledger = ledger_of(state)};
+    static const enum failing_how ways[] = {FAILING_CUT_BEFORE, FAILING_CUT_AFTER,
+                                            FAILING_DISK_FULL, FAILING_FORBIDDEN};
+    bool failed = true;
+    for (unsigned nth = 1; failed; nth++) {
+        assert_true(nth < STATEMENTS_MAX);
+        failing_arm(ways[nth % COUNT_OF(ways)], nth);
+        int status = run_open(&scene);
+        failed = failing_disarm();
+        assert_true((status == STATUS_OK) == !failed);
+    }
+    do {
+        failing_arm(FAILING_MEMORY, 1 + scene.serial++);
+        int status = run_open(&scene);
+        failed = failing_disarm();
+        assert_true(status == (failed ? STATUS_NO_MEMORY : STATUS_OK));
+    } while (failed);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        with_ledger(a_write_is_true_about_itself_when_the_connection_is_lost),
+        with_ledger(a_write_is_true_about_itself_when_its_answer_is_lost),
+        with_ledger(a_write_is_true_about_itself_when_it_meets_a_deadlock),
+        with_ledger(a_write_is_true_about_itself_when_there_is_no_memory),
+        with_ledger(a_write_is_true_about_itself_whatever_the_server_says),
+        with_ledger(a_read_fails_or_tells_what_is_there),
+        with_ledger(a_ledger_opens_whole_or_not_at_all),
+        with_ledger(tables_are_made_whole_or_not_at_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

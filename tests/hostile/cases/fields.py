@@ -1,0 +1,236 @@
+"""Field lines: Host, names, values, white space, Connection, Expect, sizes."""
+
+from cases.case import (BAD, BODY, CHUNKED, CHUNKED_CLAIM, CLAIM, CLAIMED, CLAIMED_CLOSED, GET_LINE,
+                        HEAD_TOO_LARGE, HOST, LENGTH, NO_EXPECTATION, OK, OK_CLOSED, PLAIN_GET, WHOLE,
+                        get, head, post)
+
+
+def host(value):
+    return head(GET_LINE, b"Host:" + value)
+
+
+def raw(fields):
+    """A GET whose fields, after a good Host, are these bytes."""
+    return GET_LINE + b"\r\n" + HOST + b"\r\n" + fields
+
+
+HOSTS = [
+    ("no Host", head(GET_LINE), BAD),
+    ("no Host, then a request", head(GET_LINE) + PLAIN_GET, BAD),
+    ("two Hosts", get(HOST), BAD),
+    ("two different Hosts", get(b"host: y"), BAD),
+    ("three Hosts", get(HOST, HOST), BAD),
+    ("a Host that is not the URL's", get(line=b"GET http://y/healthz HTTP/1.1"), OK),
+    ("an empty Host", host(b""), BAD),
+    ("a Host of spaces", host(b" \t "), BAD),
+    ("a Host with a port", host(b" x:8080"), OK),
+    ("a Host with an empty port", host(b" x:"), OK),
+    ("a Host with a port of 65536", host(b" x:65536"), OK),
+    ("a Host with a port of six digits", host(b" x:123456"), BAD),
+    ("a Host with a wordy port", host(b" x:http"), BAD),
+    ("a Host with a signed port", host(b" x:+80"), BAD),
+    ("a Host with two ports", host(b" x:80:80"), BAD),
+    ("a Host of a port only", host(b" :80"), BAD),
+    ("a Host in brackets", host(b" [::1]"), OK),
+    ("a Host in brackets with a port", host(b" [::1]:8080"), OK),
+    ("a Host with an open bracket", host(b" [::1"), BAD),
+    ("a Host with words after the bracket", host(b" [::1]x"), BAD),
+    ("a Host of empty brackets", host(b" []"), BAD),
+    ("a Host in brackets with a zone", host(b" [fe80::1%25lo]"), BAD),
+    ("a Host of a bare IPv6 address", host(b" ::1"), BAD),
+    ("a Host with a dot at its end", host(b" x."), OK),
+    ("a Host with an underscore", host(b" a_b"), OK),
+    ("a Host with an escape", host(b" %78"), OK),
+    ("a Host with a path", host(b" x/y"), BAD),
+    ("a Host with a query", host(b" x?y"), BAD),
+    ("a Host with a fragment", host(b" x#y"), BAD),
+    ("a Host with a user", host(b" a@x"), BAD),
+    ("a Host with a scheme", host(b" http://x"), BAD),
+    ("a Host with a backslash", host(b" x\\y"), BAD),
+    ("a Host with a space", host(b" x y"), BAD),
+    ("a Host with a tab", host(b" x\ty"), BAD),
+    ("a Host with a quote", host(b' "x"'), BAD),
+    ("a Host with angles", host(b" <x>"), BAD),
+    ("a Host with UTF-8", host(b" \xc3\xa4"), BAD),
+    ("a Host with a NUL", host(b" x\0"), BAD),
+    ("a list of Hosts", host(b" x, y"), BAD),
+    ("a Host without a space", host(b"x"), OK),
+    ("a Host with spaces around it", host(b" \t x \t "), OK),
+    ("a Host in capitals", head(GET_LINE, b"HOST: x"), OK),
+    ("a Host of 4 KiB", host(b" " + b"x" * 4096), OK),
+    ("a Host at the end", head(GET_LINE, b"A: b", HOST), OK),
+    ("a Host in a folded line", head(GET_LINE, b"A: b", b" Host: x"), BAD),
+    ("a Host behind a space", head(GET_LINE, b" Host: x"), BAD),
+    ("a Host before its colon's space", head(GET_LINE, b"Host : x"), BAD),
+]
+
+NAMES = [
+    ("no colon", get(b"A"), BAD),
+    ("no name", get(b": b"), BAD),
+    ("no name and no value", get(b":"), BAD),
+    ("a space before the colon", get(b"A : b"), BAD),
+    ("a tab before the colon", get(b"A\t: b"), BAD),
+    ("a space in a name", get(b"A B: c"), BAD),
+    ("two colons", get(b"A:: b"), OK),
+    ("a name of every token character", get(b"!#$%&'*+-.^_`|~9aZ: b"), OK),
+    ("a name of one letter", get(b"A:b"), OK),
+    ("a name given many times", get(*[b"A: b"] * 20), OK),
+    ("UTF-8 in a name", get(b"\xc3\xa4: b"), BAD),
+    ("a name that begins a line with a space", get(b"A: b", b" B: c"), BAD),
+] + [
+    ("a %r in a name" % chr(byte), get(b"A%cB: c" % byte), BAD)
+    for byte in b'\0\x01\x0b\x7f"(),/;<=>?@[\\]{}\x80\xff'
+]
+
+VALUES = [
+    ("an empty value", get(b"A:"), OK),
+    ("a value of spaces", get(b"A: \t "), OK),
+    ("white space around a value", get(b"A: \t b \t "), OK),
+    ("a tab in a value", get(b"A: b\tc"), OK),
+    ("UTF-8 in a value", get(b"A: \xc3\xa4"), OK),
+    ("a byte beyond UTF-8 in a value", get(b"A: \xff\x80"), OK),
+    ("every visible character in a value", get(b"A: " + bytes(range(0x21, 0x7f))), OK),
+] + [
+    ("%#04x in a value" % byte, get(b"A: b%cc" % byte), BAD)
+    for byte in [*range(9), 0x0b, 0x0c, *range(0x0e, 0x20), 0x7f]
+]
+
+LINE_ENDS = [
+    ("bare line feeds between fields", raw(b"A: b\nC: d\r\n\r\n"), BAD),
+    ("a bare line feed before the empty line", raw(b"A: b\n\r\n"), BAD),
+    ("a bare line feed as the empty line", raw(b"A: b\r\n\n"), BAD),
+    ("bare line feeds everywhere", GET_LINE + b"\n" + HOST + b"\n\n", BAD),
+    ("bare carriage returns everywhere", GET_LINE + b"\r" + HOST + b"\r\r", BAD),
+    ("a bare carriage return in a value", raw(b"A: b\rC: d\r\n\r\n"), BAD),
+    ("two carriage returns", raw(b"A: b\r\r\n\r\n"), BAD),
+    ("two carriage returns as the empty line", raw(b"A: b\r\n\r\r\n"), BAD),
+    ("a line feed, then a carriage return", raw(b"A: b\n\rC: d\r\n\r\n"), BAD),
+    ("a NUL before the line end", raw(b"A: b\0\r\n\r\n"), BAD),
+    ("a carriage return and a space as the empty line", raw(b"A: b\r\n\r \r\n"), BAD),
+    ("a line of one space", raw(b"A: b\r\n \r\n\r\n"), BAD),
+    ("a line of one tab", raw(b"A: b\r\n\t\r\n\r\n"), BAD),
+    ("a folded line", raw(b"A: b\r\n c\r\n\r\n"), BAD),
+    ("a folded line with a tab", raw(b"A: b\r\n\tc\r\n\r\n"), BAD),
+    ("a folded line with nothing before it", raw(b"A:\r\n b\r\n\r\n"), BAD),
+    ("a fold before the first field", GET_LINE + b"\r\n A: b\r\n" + HOST + b"\r\n\r\n", BAD),
+    ("a folded Host", GET_LINE + b"\r\nHost:\r\n x\r\n\r\n", BAD),
+    ("a folded length", post(b"Content-Length:\r\n 14", body=BODY), BAD),
+    ("a length in a folded line", post(b"A: b\r\n Content-Length: 14", body=BODY), BAD),
+    ("a folded coding", post(b"Transfer-Encoding:\r\n chunked", body=WHOLE), BAD),
+    ("a coding behind a bare line feed", post(b"A: b\nTransfer-Encoding: chunked", body=WHOLE), BAD),
+    ("a length behind a bare carriage return", post(b"A: b\rContent-Length: 14", body=BODY), BAD),
+    ("garbage instead of fields", raw(b"\x80\x81\x82\r\n\r\n"), BAD),
+    ("a request instead of fields", GET_LINE + b"\r\n" + PLAIN_GET, BAD),
+]
+
+CONNECTIONS = [
+    ("close", get(b"Connection: close"), OK_CLOSED),
+    ("CLOSE", get(b"CONNECTION: CLOSE"), OK_CLOSED),
+    ("close in a list", get(b"Connection: x, close ,y"), OK_CLOSED),
+    ("close between commas", get(b"Connection: ,close,,"), OK_CLOSED),
+    ("close and keep-alive", get(b"Connection: keep-alive, close"), OK_CLOSED),
+    ("close in a second field", get(b"Connection: keep-alive", b"Connection: close"), OK_CLOSED),
+    ("close, then a request", get(b"Connection: close") + PLAIN_GET, OK_CLOSED),
+    ("close on a claim, then a request", post(LENGTH, b"Connection: close", body=BODY) + PLAIN_GET,
+     CLAIMED_CLOSED),
+    ("keep-alive", get(b"Connection: keep-alive"), OK),
+    ("keep-alive with figures", get(b"Connection: keep-alive", b"Keep-Alive: timeout=5, max=1"), OK),
+    ("an empty Connection", get(b"Connection:"), OK),
+    ("a word that begins with close", get(b"Connection: closed"), OK),
+    ("close in quotes", get(b'Connection: "close"'), OK),
+    ("close with a parameter", get(b"Connection: close;x"), OK),
+    ("close of another field", get(b"Proxy-Connection: close"), OK),
+    ("a connection's own Host", get(b"Connection: Host"), OK),
+    ("a connection's own length", post(b"Connection: Content-Length", LENGTH, body=BODY), CLAIMED),
+    ("a connection's own coding", post(b"Connection: Transfer-Encoding", CHUNKED, body=WHOLE),
+     CLAIMED),
+    ("a connection's own credential", get(b"Connection: close, Authorization"), OK_CLOSED),
+    ("an upgrade to h2c",
+     get(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk"), OK),
+    ("an upgrade to h2c of a claim",
+     post(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings:", LENGTH,
+          body=BODY), CLAIMED),
+    ("an upgrade and the other protocol's first bytes",
+     get(b"Connection: Upgrade", b"Upgrade: h2c") + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+     "200; 400 malformed-http / closed"),
+    ("an upgrade to a web socket",
+     get(b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13",
+         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), OK),
+    ("an upgrade to TLS", get(b"Connection: Upgrade", b"Upgrade: TLS/1.0"), OK),
+]
+
+EXPECTATIONS = [
+    ("100-continue and a pause", (post(LENGTH, b"Expect: 100-continue"), BODY),
+     "100; 409 already-issued / kept"),
+    ("100-continue, chunks and a pause", (post(CHUNKED, b"Expect: 100-continue"), WHOLE),
+     "100; 409 already-issued / kept"),
+    ("100-Continue in capitals", (post(LENGTH, b"EXPECT: 100-CONTINUE"), BODY),
+     "100; 409 already-issued / kept"),
+    ("100-continue with spaces", (post(LENGTH, b"Expect: \t100-continue "), BODY),
+     "100; 409 already-issued / kept"),
+    ("100-continue twice, once for each claim",
+     (post(LENGTH, b"Expect: 100-continue"), BODY + post(LENGTH, b"Expect: 100-continue"), BODY),
+     "100; 409 already-issued; 100; 409 already-issued / kept"),
+    ("100-continue and no pause", post(LENGTH, b"Expect: 100-continue", body=BODY), CLAIMED),
+    ("100-continue, chunks and no pause", post(CHUNKED, b"Expect: 100-continue", body=WHOLE),
+     CLAIMED),
+    ("100-continue in two fields",
+     post(LENGTH, b"Expect: 100-continue", b"Expect: 100-continue", body=BODY), CLAIMED),
+    ("100-continue without a body", get(b"Expect: 100-continue"), OK),
+    ("100-continue with a length of 0", get(b"Expect: 100-continue", b"Content-Length: 0"), OK),
+    ("100-continue in HTTP/1.0",
+     head(b"POST /v1/coupons/1/issues HTTP/1.0", b"Content-Type: application/json", LENGTH,
+          b"Expect: 100-continue") + BODY, CLAIMED_CLOSED),
+    ("100-continue where nothing is",
+     (head(b"POST /nothing HTTP/1.1", HOST, LENGTH, b"Expect: 100-continue"), PLAIN_GET),
+     "404 not-found / closed"),
+    ("100-continue for too much", (post(b"Content-Length: 4097", b"Expect: 100-continue"), PLAIN_GET),
+     "413 body-too-large / closed"),
+    ("another expectation", post(LENGTH, b"Expect: 200-ok", body=BODY), NO_EXPECTATION),
+    ("an empty expectation", post(LENGTH, b"Expect:", body=BODY), NO_EXPECTATION),
+    ("a list of expectations", post(LENGTH, b"Expect: 100-continue, x", body=BODY), NO_EXPECTATION),
+    ("a list of one expectation twice",
+     post(LENGTH, b"Expect: 100-continue, 100-continue", body=BODY), NO_EXPECTATION),
+    ("an expectation with a parameter", post(LENGTH, b"Expect: 100-continue;q=1", body=BODY),
+     NO_EXPECTATION),
+    ("an expectation with a letter before it", post(LENGTH, b"Expect: y 100-continue", body=BODY),
+     NO_EXPECTATION),
+    ("another expectation without a body, then a request", get(b"Expect: x") + PLAIN_GET,
+     NO_EXPECTATION),
+]
+
+# The plain GET is 34 bytes; "A: " and a line end make 5 more.
+assert len(PLAIN_GET) == 34
+SIZES = [
+    ("a head of 8192 bytes by a value", get(b"A: " + b"b" * (8192 - 39)), OK),
+    ("a head of 8193 bytes by a value", get(b"A: " + b"b" * (8192 - 38)), HEAD_TOO_LARGE),
+    ("a head of 8192 bytes by a name", get(b"A" * (8192 - 39) + b": b"), OK),
+    ("a head of 8193 bytes by a name", get(b"A" * (8192 - 38) + b": b"), HEAD_TOO_LARGE),
+    ("a head of 8192 bytes by spaces", get(b"A:" + b" " * (8192 - 38)), OK),
+    ("a head of 8193 bytes by spaces", get(b"A:" + b" " * (8192 - 37)), HEAD_TOO_LARGE),
+    ("a claim whose head has 8192 bytes",
+     post(LENGTH, b"A: " + b"b" * (8192 - len(post(LENGTH)) - 5), body=BODY), CLAIMED),
+    ("a claim whose head has 8193 bytes",
+     post(LENGTH, b"A: " + b"b" * (8192 - len(post(LENGTH)) - 4), body=BODY), HEAD_TOO_LARGE),
+    ("64 fields", get(*[b"A: b"] * 63), OK),
+    ("65 fields", get(*[b"A: b"] * 64), HEAD_TOO_LARGE),
+    ("64 fields of a claim", post(*[b"A: b"] * 61, LENGTH, body=BODY), CLAIMED),
+    ("65 fields, the length the last", post(*[b"A: b"] * 62, LENGTH, body=BODY), HEAD_TOO_LARGE),
+    ("64 KiB of a value", get(b"A: " + b"b" * 65536), HEAD_TOO_LARGE),
+    ("64 KiB of a name", get(b"A" * 65536 + b": b"), HEAD_TOO_LARGE),
+    ("64 KiB of a value that is bad at its end", get(b"A: " + b"b" * 65536 + b"\0"), HEAD_TOO_LARGE),
+    ("64 KiB of fields", get(*[b"A: b"] * 11000), HEAD_TOO_LARGE),
+    ("8 KiB and no end", get(b"A: " + b"b" * 8192)[:8192], HEAD_TOO_LARGE),
+    ("8 KiB but one byte, then half of the line end",
+     get(b"A: " + b"b" * (8192 - 38))[:8192], HEAD_TOO_LARGE),
+    ("a bad byte before the limit", get(b"A: \0" + b"b" * 9000), BAD),
+    ("a bad byte after the limit", get(b"A: " + b"b" * 9000 + b"\0"), HEAD_TOO_LARGE),
+    ("large heads one after the other",
+     get(b"A: " + b"b" * 8000) * 3 + CLAIM + CHUNKED_CLAIM,
+     "200; 200; 200; 409 already-issued; 409 already-issued / kept"),
+]
+assert len(SIZES[0][1]) == len(SIZES[2][1]) == len(SIZES[4][1]) == 8192
+assert len(SIZES[6][1]) == 8192 + 14
+
+GROUPS = {"Host": HOSTS, "field name": NAMES, "field value": VALUES, "line end": LINE_ENDS,
+          "Connection": CONNECTIONS, "Expect": EXPECTATIONS, "size of the fields": SIZES}
