@@ -1,0 +1,68 @@
+"""The simulation of the distributed protocol: some hundred seeds keep every promise, each planted
+bug is found, one seed is one run. The long form is simulate-distributed itself (./dev sim)."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PROGRAM = Path(os.environ.get("COUPON_SIMULATE_DISTRIBUTED",
+                              ROOT / "build/debug/tests/sim/distributed/simulate-distributed"))
+SEEDS = 300
+KINDS_MIN = 40
+FOUND_WITHIN = 1000
+BUGS = re.findall(r'\] = +\{"([a-z-]+)"', (Path(__file__).parent / "bugs.c").read_text())[1:]
+
+
+def simulate(*arguments, code=0):
+    done = subprocess.run([PROGRAM, *map(str, arguments)], text=True, capture_output=True,
+                          check=False, timeout=110)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def hash_of(output):
+    return re.search(r"hash ([0-9a-f]{16})$", output, re.MULTILINE).group(1)
+
+
+def test_no_promise_is_broken_whatever_fails(tmp_path):
+    result = tmp_path / "result.json"
+    simulate("--seeds", SEEDS, "--jobs", 2, "--result", result)
+    figures = json.loads(result.read_text())
+    assert (figures["part"], figures["seeds"], figures["violations"]) == ("sim-distributed", SEEDS, 0)
+    hit = [name for name, count in figures.items() if name.startswith("hit ") and count > 0]
+    assert len(hit) == figures["fault_kinds"] >= KINDS_MIN
+    assert figures["claims"] > 10 * SEEDS
+
+
+def test_there_are_bugs_to_plant():
+    assert len(BUGS) >= 9
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found_and_its_seed_shows_it_again(bug):
+    told = simulate("--bug", bug, "--seeds", FOUND_WITHIN, code=1)
+    again = re.search(r"^again: simulate-distributed (--seed \d+ --trace --bug \S+)$", told,
+                      re.MULTILINE).group(1)
+    trace = simulate(*again.split(), code=1)
+    found = re.search(r"^seed \d+: (.+)$", told, re.MULTILINE).group(1)
+    assert "VIOLATION " + found[:100] in trace
+
+
+def test_one_seed_is_one_run_in_every_process():
+    first = simulate("--first", 77, "--seeds", 12)
+    assert hash_of(first) == hash_of(simulate("--first", 77, "--seeds", 12, "--jobs", 3))
+    trace = simulate("--seed", 77, "--trace").splitlines()[:-1]
+    assert len(trace) > 50
+    assert trace == simulate("--seed", 77, "--trace").splitlines()[:-1]
+    assert hash_of(simulate("--seed", 78)) != hash_of(simulate("--seed", 77))
+
+
+@pytest.mark.parametrize("arguments", [["--seeds"], ["--seed", "x"], ["--bug", "no-such"],
+                                       ["--jobs", "0"], ["--more"]])
+def test_wrong_use_is_told(arguments):
+    simulate(*arguments, code=2)

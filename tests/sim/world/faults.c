@@ -1,0 +1,56 @@
+/* The names of faults.h. For the simulator's trace and result. */
+#include "sim/world/faults.h"
+
+static const char *const names[FAULTS] = {
+    [FAULT_CRASH_IDLE] = "crash-idle",
+    [FAULT_CRASH_OPEN] = "crash-open",
+    [FAULT_CRASH_READ] = "crash-read",
+    [FAULT_CRASH_DB_WRITE] = "crash-db-write",
+    [FAULT_CRASH_LOG_WRITE] = "crash-log-write",
+    [FAULT_CRASH_DB_SYNC] = "crash-db-sync",
+    [FAULT_CRASH_LOG_SYNC] = "crash-log-sync",
+    [FAULT_CRASH_TRUNCATE] = "crash-truncate",
+    [FAULT_CRASH_DELETE] = "crash-delete",
+    [FAULT_CRASH_RENAME] = "crash-rename",
+    [FAULT_CRASH_NAMES_SYNC] = "crash-names-sync",
+    [FAULT_CRASH_CHECKPOINT] = "crash-checkpoint",
+    [FAULT_CRASH_RECOVERY] = "crash-recovery",
+    [FAULT_CRASH_STOP] = "crash-stop",
+    [FAULT_KILL] = "kill",
+    [FAULT_POWER_CUT] = "power-cut",
+    [FAULT_LOST_WRITE] = "lost-write",
+    [FAULT_TORN_WRITE] = "torn-write",
+    [FAULT_REORDERED_WRITE] = "reordered-write",
+    [FAULT_LOST_NAME] = "lost-name",
+    [FAULT_READ_EIO] = "read-eio",
+    [FAULT_WRITE_EIO] = "write-eio",
+    [FAULT_SHORT_WRITE] = "short-write",
+    [FAULT_SYNC_EIO] = "sync-eio",
+    [FAULT_DISK_FULL] = "disk-full",
+    [FAULT_FOLDER_EIO] = "folder-eio",
+    [FAULT_SLOW_DISK] = "slow-disk",
+    [FAULT_BACKUP_HOLDS] = "backup-holds",
+    [FAULT_SQLITE_NO_MEMORY] = "sqlite-no-memory",
+    [FAULT_NO_MEMORY] = "no-memory",
+    [FAULT_CLOCK_BACK] = "clock-back",
+    [FAULT_CLOCK_FORWARD] = "clock-forward",
+    [FAULT_CLOCK_STUCK] = "clock-stuck",
+    [FAULT_CLOCK_FAR_BEHIND] = "clock-far-behind",
+    [FAULT_PAUSE] = "pause",
+    [FAULT_REQUEST_LOST] = "request-lost",
+    [FAULT_REPLY_LOST] = "reply-lost",
+    [FAULT_DUPLICATE] = "duplicate",
+    [FAULT_GAVE_UP] = "gave-up",
+    [FAULT_QUEUE_FULL] = "queue-full",
+    [FAULT_CHANGE_IN_CROWD] = "change-in-crowd",
+    [FAULT_ARCHIVE_IN_CROWD] = "archive-in-crowd",
+    [FAULT_IMPORT] = "import",
+    [FAULT_UNWRITABLE] = "unwritable",
+    [FAULT_BROKEN] = "broken",
+    [FAULT_CLEAN_STOP] = "clean-stop",
+};
+
+const char *fault_name(enum fault fault) {
+    assert(fault < FAULTS && names[fault]);
+    return names[fault];
+}
