@@ -4,14 +4,16 @@
 Called by `./dev test`, which has installed what is needed. Not for: building (./dev build
 does it) or one test alone (run its executable, or pytest with COUPON_BINARY set).
 
-The parts run in two lanes side by side, so at most two are under way on two cores. What
-judges time by a clock (unit and end-to-end tests) is in one lane and never meets its like;
-the other builds, checks style and fuzzes, at a lower priority.
+Two lanes take the parts side by side, so at most two are under way on two cores: one begins
+at once with what is built, the other makes the builds first and then joins. No test may rely
+on having a core of its own.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -28,7 +30,7 @@ LOGS = ROOT / "build" / "test-logs"
 LOAD_CLIENT = ROOT / "build" / "debug" / "bench" / "load" / "load-client"
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "--durations=15"]
 PART_SECONDS_MAX = 1200
-FUZZ_SECONDS = 20
+FUZZ_SECONDS = 10
 TAIL_LINES = 60
 NAMES_MAX = 40  # of failures or skips of one part that are listed
 
@@ -201,7 +203,7 @@ def run_unit(part):
         program = Path(test["cmd"][0]).name  # unit-FOLDER-NAME
         chosen_folder = not part.folders or program.startswith(
             tuple(f"unit-{name}-" for name in part.folders))
-        if "coupon:unit" in test["suite"] and chosen_folder:
+        if f"coupon:{part.suite}" in test["suite"] and chosen_folder:
             outcome.add(run_tap([*part.prefix(), *test["cmd"]], part.log_path, program, cwd=folder,
                                 environment={**part.environment(), **test["env"]},
                                 seconds=test["timeout"] * SLOWNESS[part.build]))
@@ -259,25 +261,71 @@ def run_tidy(part):
     return outcome
 
 
+def run_sim(part):
+    """The checker of histories, and the simulations: seeds, planted bugs, one trace a seed."""
+    folder = ROOT / "build" / part.build / "tests" / "sim"
+    outcome = run_unit(part)
+    outcome.add(run_pytest(part, ["tests/sim", *part.pytest_arguments], {
+        **part.environment(), "COUPON_SIMULATE": str(folder / "simulate"),
+        "COUPON_SIMULATE_DISTRIBUTED": str(folder / "distributed" / "simulate-distributed")}))
+    return outcome
+
+
+def run_crash(part):
+    """kill -9 at named places, power cuts; disks and memory that fail, crash images."""
+    build = ROOT / "build" / part.build
+    return run_pytest(part, ["tests/crash", "-m", "gate", *part.pytest_arguments], {
+        **part.environment(), "COUPON_CRASH_BUILD": str(build),
+        "COUPON_IO_PROGRAMS": str(build / "tests" / "crash" / "io"),
+        "COUPON_BINARY": str(build / "src" / "cli" / "coupon")})
+
+
+def run_hostile(part):
+    """Requests that smuggle, compared with nginx and haproxy; floods."""
+    binary = ROOT / "build" / part.build / "src" / "cli" / "coupon"
+    return run_pytest(part, ["tests/hostile", *part.pytest_arguments],
+                      {**part.environment(), "COUPON_BINARY": str(binary)})
+
+
+def run_safety(part):
+    """What a process gives up, the units, the secrets, how the program is hardened."""
+    build, release = ROOT / "build" / part.build, ROOT / "build" / "release"
+    return run_pytest(part, ["tests/safety", *part.select, *part.pytest_arguments], {
+        **part.environment(), "COUPON_BINARY": str(build / "src" / "cli" / "coupon"),
+        "COUPON_RELEASE_BINARY": str(release / "src" / "cli" / "coupon"),
+        "COUPON_UNDER_FILTER": str(build / "tests" / "safety" / "under-filter")})
+
+
+def read_fuzz(path, code):
+    """What run.py of tests/fuzz told, a test a target; one that never ran has failed."""
+    outcome = Outcome()
+    try:
+        figures = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return Outcome(failures=[f"told nothing, ended with {code}"])
+    failed = figures["failed_names"].split()
+    for key, executions in figures.items():
+        name = key.removeprefix("executions_")
+        if name == key:
+            continue
+        if name in failed or not executions:
+            outcome.failures.append(f"fuzz-{name}: see its finding" if executions else
+                                    f"fuzz-{name}: it never ran")
+        else:
+            outcome.passed += 1
+    if code != 0 and not outcome.failures:
+        outcome.failures.append(f"ended with {code}")
+    return outcome
+
+
 def run_fuzz(part):
     """Every libFuzzer target for a while, from the tree's corpus and what earlier runs kept."""
-    outcome = Outcome()
-    for test in introspect(ROOT / "build" / part.build, "--tests"):
-        if "coupon:fuzz" not in test["suite"]:
-            continue
-        folder = Path(test["cmd"][0]).parent
-        with open(part.log_path, "ab") as log:
-            log.write(f"==== {test['name']}\n".encode())
-            log.flush()
-            code = PROCESSES.run(
-                [*part.prefix(), *test["cmd"], f"-max_total_time={FUZZ_SECONDS}",
-                 f"-artifact_prefix={folder}/"],
-                log, environment=part.environment(), nice=10, seconds=FUZZ_SECONDS + 120)
-        if code == 0:
-            outcome.passed += 1
-        else:
-            outcome.failures.append(f"{test['name']}: ended with {code}")
-    return outcome
+    result_path = LOGS / "fuzz.json"
+    result_path.unlink(missing_ok=True)
+    with open(part.log_path, "ab") as log:
+        code = PROCESSES.run(["/usr/bin/python3", "tests/fuzz/run.py", "--seconds", FUZZ_SECONDS,
+                              "--jobs", "1", "--result", result_path], log, nice=10)
+    return read_fuzz(result_path, code)
 
 
 # ---- parts -----------------------------------------------------------------------------------
@@ -289,9 +337,9 @@ class Part:
     run_tests: callable
     build: str = ""        # the build whose programs it runs
     also_builds: tuple = ()
-    beside: bool = False   # does not judge time: runs in the second lane
     quick: bool = False    # part of --quick
-    folders: tuple = ()    # unit: only these folders of tests/unit
+    suite: str = "unit"    # unit: Meson's suite of the programs …
+    folders: tuple = ()    # … and only of these folders of tests/unit
     select: tuple = ()     # e2e: pytest's selection
     ledger: str = ""       # e2e: in SQL mode, with the record in such a server
     redis: bool = False    # … and Redis in front of it
@@ -340,27 +388,34 @@ def no_randomisation():
 
 NO_RANDOMISATION = no_randomisation()
 
-PARTS = [
-    Part("tidy", ("tidy",), run_tidy, also_builds=("debug", "release", "clang"), beside=True,
-         quick=True),
+PARTS = [  # in the order in which they are begun: what needs few builds first, what is long early
     Part("unit", ("unit",), run_unit, build="debug", quick=True),
-    Part("unit-asan", ("asan",), run_unit, build="asan"),
     Part("contract", ("contract",), run_contract, build="debug", quick=True),
+    Part("e2e", ("e2e",), run_e2e, build="release", also_builds=("debug",), quick=True),
+    Part("e2e-redis", ("redis",), run_e2e, build="release", also_builds=("debug",),
+         ledger="mariadb", redis=True),
+    Part("e2e-asan", ("asan",), run_e2e, build="asan", also_builds=("debug",)),
+    Part("fuzz", ("fuzz",), run_fuzz, build="clang"),
     Part("contract-asan", ("contract", "asan"), run_contract, build="asan",
          pytest_arguments=("--ignore", "tests/contract/redis_functions")),  # Lua, not C
-    Part("unit-tsan", ("tsan",), run_unit, build="tsan", folders=("issuer", "http")),
-    Part("e2e", ("e2e",), run_e2e, build="release", also_builds=("debug",), quick=True),
-    Part("e2e-postgres", ("sql",), run_e2e, build="release", ledger="postgres"),
-    Part("e2e-mariadb", ("sql",), run_e2e, build="release", ledger="mariadb"),
-    Part("e2e-redis", ("redis",), run_e2e, build="release", ledger="mariadb", redis=True),
+    Part("e2e-postgres", ("sql",), run_e2e, build="release", also_builds=("debug",),
+         ledger="postgres"),
+    Part("e2e-mariadb", ("sql",), run_e2e, build="release", also_builds=("debug",),
+         ledger="mariadb"),
+    Part("unit-asan", ("asan",), run_unit, build="asan"),
     Part("cluster", ("cluster",), run_cluster, build="release"),
-    Part("strategies", ("strategies",), run_strategies, build="debug"),
+    Part("sim", ("sim",), run_sim, build="debug", suite="sim"),
+    Part("crash", ("crash",), run_crash, build="debug"),
+    Part("hostile", ("hostile",), run_hostile, build="release"),
     Part("faults", ("fault",), run_faults, build="release", select=("-m", "gate")),
+    Part("unit-tsan", ("tsan",), run_unit, build="tsan", folders=("issuer", "http")),
+    Part("safety", ("safety",), run_safety, build="debug", also_builds=("release",),
+         select=("-m", "not slow")),
+    Part("tidy", ("tidy",), run_tidy, also_builds=("debug", "release", "clang"), quick=True),
+    Part("race-tsan", ("tsan",), run_e2e, build="tsan", select=("-m", "race")),
+    Part("strategies", ("strategies",), run_strategies, build="debug"),
     Part("faults-all", ("fault",), run_faults, build="release", on_request=True),
     Part("faults-asan", ("fault",), run_faults, build="asan", on_request=True),
-    Part("e2e-asan", ("asan",), run_e2e, build="asan", also_builds=("debug",)),
-    Part("race-tsan", ("tsan",), run_e2e, build="tsan", select=("-m", "race")),
-    Part("fuzz", ("fuzz",), run_fuzz, build="clang", beside=True),
 ]
 
 
@@ -403,23 +458,29 @@ def run_part(part, builds):
     print(f"  {part.name:<18} {part.seconds:7.1f} s  {state}", flush=True)
 
 
-def lane_of_clocks(parts, builds):
-    for part in parts:
-        if not part.beside:
-            run_part(part, builds)
+class Lanes:
+    """Two lanes take the parts in their order, one of them after it has made the builds."""
+
+    def __init__(self, parts, builds):
+        self.waiting = queue.SimpleQueue()
+        for part in parts:
+            self.waiting.put(part)
+        self.builds = builds
+
+    def of_parts(self):
+        with contextlib.suppress(queue.Empty):
+            while True:
+                run_part(self.waiting.get_nowait(), self.builds)
+
+    def of_builds(self):
+        for kind in self.builds.futures:
+            self.builds.make(kind)
+        self.of_parts()
 
 
-def lane_of_builds(parts, builds):
-    for kind in builds.futures:
-        builds.make(kind)
-    for part in parts:
-        if part.beside:
-            run_part(part, builds)
-
-
-def in_lane(lane, parts, builds, errors):
+def in_lane(lane, builds, errors):
     try:
-        lane(parts, builds)
+        lane()
     except BaseException as error:  # told by the main thread
         errors.append(error)
         builds.give_up()
@@ -427,12 +488,13 @@ def in_lane(lane, parts, builds, errors):
 
 def run_parts(parts):
     """Runs the parts in their lanes. Returns what went wrong in the running itself."""
-    order = ("debug", "asan", "tsan", "release", "clang")
+    order = ("debug", "release", "asan", "tsan", "clang")
     needed = {kind for part in parts for kind in part.builds()}
     builds = Builds([kind for kind in order if kind in needed])
     errors = []
-    lanes = [threading.Thread(target=in_lane, args=(lane, parts, builds, errors))
-             for lane in (lane_of_clocks, lane_of_builds)]
+    both = Lanes(parts, builds)
+    lanes = [threading.Thread(target=in_lane, args=(lane, builds, errors))
+             for lane in (both.of_parts, both.of_builds)]
     for lane in lanes:
         lane.start()
     try:

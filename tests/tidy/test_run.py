@@ -89,3 +89,15 @@ def test_pytest_is_counted_from_its_report(tmp_path, monkeypatch, body, expected
     (tmp_path / "test_it.py").write_text(body + "\n")
     outcome = run.run_pytest(run.Part("x", (), None), [str(tmp_path / "test_it.py")], {})
     assert (outcome.passed, len(outcome.failures), len(outcome.skips)) == expected
+
+
+def test_fuzz_targets_are_counted_one_by_one(tmp_path):
+    path = tmp_path / "fuzz.json"
+    path.write_text('{"failed_names": "b", "executions_a": 5, "executions_b": 7, "executions_c": 0}')
+    assert run.read_fuzz(path, 1).passed == 1
+    assert [name.partition(":")[0] for name in run.read_fuzz(path, 1).failures] == \
+        ["fuzz-b", "fuzz-c"]
+    path.write_text('{"failed_names": "", "executions_a": 5}')
+    assert run.read_fuzz(path, 0).failures == []
+    assert run.read_fuzz(path, 2).failures == ["ended with 2"]
+    assert run.read_fuzz(tmp_path / "none", 0).failures == ["told nothing, ended with 0"]

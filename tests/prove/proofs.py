@@ -1,0 +1,139 @@
+"""The long proofs: how each is run in full, and the sentence that tells of its figures.
+
+Every command here takes --result FILE, ends with what it has when it is asked to (SIGTERM), and
+ends with 0 when all was kept, 1 when something was broken. Not for: the proofs themselves."""
+
+from dataclasses import dataclass
+from typing import Callable
+
+PYTHON = "/usr/bin/python3"
+
+
+@dataclass
+class Proof:
+    name: str
+    about: str
+    minutes: float       # in full, on two cores
+    command: Callable    # (build folder, seconds or None) -> words, without --result
+    tell: Callable       # result -> what it came to
+
+
+def of(word, count):
+    """"1 seed", "2 seeds", "200,000 seeds"; of more than one word the first is counted."""
+    first, _, rest = word.partition(" ")
+    many = first if count == 1 else first[:-1] + "ies" if first.endswith("ty") else first + "s"
+    return " ".join(filter(None, [f"{count:,}", many, rest]))
+
+
+def simulation(program, seeds):
+    def command(build, seconds):
+        limit = ["--seconds", f"{seconds:.0f}"] if seconds else ["--seeds", str(seeds)]
+        return [build / "debug" / "tests" / "sim" / program, *limit, "--jobs", "2"]
+    return command
+
+
+def tell_simulation(result):
+    return (f"{of('seed', result['seeds'])}, {of('violation', result['violations'])}, "
+            f"{of('kind', result['fault_kinds'])} of faults hit")
+
+
+def script(path, *words):
+    """A script that takes no --seconds: it is asked to end when its time is up."""
+    def command(_build, _seconds):
+        return [PYTHON, path, *words]
+    return command
+
+
+def kill(mode, ledger, rounds):
+    more = ["--ledger", ledger] if ledger else []
+    return script("tests/crash/run.py", "kill", "--mode", mode, *more, "--rounds", str(rounds))
+
+
+def tell_sums(*pairs):
+    """A teller that reads (word, key) pairs: "3 cuts, 0 violations"."""
+    def tell(result):
+        return ", ".join(of(word, result[key]) for word, key in pairs if key in result)
+    return tell
+
+
+TELL_KILLS = tell_sums(("round", "rounds"), ("violation", "violations"),
+                       ("kill at named places", "kills_at_failpoints"))
+
+
+def tell_coverage(result):
+    shares = ", ".join(f"{key.removeprefix('branches_').removesuffix('_percent')} {value} %"
+                       for key, value in sorted(result.items())
+                       if key.startswith("branches_") and key.endswith("_percent"))
+    return f"branches taken: {shares}"
+
+
+def tell_fuzz(result):
+    quiet = result["quiet_cpu_seconds_min"] / 60
+    return (f"{of('target', result['targets_run'])}, {of('execution', result['executions'])}, "
+            f"{of('finding', result['findings'])}; the least quiet one ended {quiet:.0f} CPU minutes "
+            "after its last new coverage")
+
+
+def tell_slow(result):
+    """A run that could not begin has no crowd."""
+    if "worst_times" not in result:
+        return f"no crowd, {of('violation', result['violations'])}"
+    return (f"{of('connection', result['connections'])}, p99 of the honest at most "
+            f"{result['worst_times']} times as long, {of('violation', result['violations'])}")
+
+
+def tell_mutation(result):
+    return (f"{of('mutant', result['sample'])}: {result['killed']:,} killed, "
+            f"{result['survived']:,} survived, {result['same_code']:,} compile to the same code; "
+            f"{result['score_percent']} %")
+
+
+def fuzz(_build, seconds):
+    limit = ["--seconds", f"{max(1, seconds / 15 * 2):.0f}"] if seconds else \
+        ["--until-quiet", "3600"]
+    return [PYTHON, "tests/fuzz/run.py", *limit, "--jobs", "2"]
+
+
+def disk(part):
+    return script("tests/crash/io/run.py", part, "--jobs", "2")
+
+
+IMAGES = tell_sums(("image", "images"), ("violation", "violations"))
+FAULTS = tell_sums(("run", "runs"), ("fault", "faults"), ("violation", "violations"))
+MALLOC = tell_sums(("run in process", "in_process_runs"), ("run of the server", "memory_runs"),
+                   ("run of its start", "memory_start_runs"), ("violation", "violations"))
+FRAMING = tell_sums(("case", "cases"), ("request", "sent"), ("laxity", "laxer"),
+                    ("violation", "violations"))
+FLOODS = tell_sums(("flood", "floods"), ("violation", "violations"))
+
+PROOFS = [
+    Proof("sim", "the embedded server on a simulated disk, clock and crowd", 15,
+          simulation("simulate", 200000), tell_simulation),
+    Proof("sim-distributed", "nodes, workers, Redis and the ledger, simulated", 20,
+          simulation("distributed/simulate-distributed", 200000), tell_simulation),
+    Proof("images", "what a power cut may leave, at every event of a run", 20, disk("images"),
+          IMAGES),
+    Proof("faults", "every call on the disk fails in its turn, in process", 30, disk("faults"),
+          FAULTS),
+    Proof("process", "the same of the real server, over HTTP", 15, disk("process"), FAULTS),
+    Proof("malloc", "every allocation fails in its turn", 60, disk("malloc"), MALLOC),
+    Proof("power", "real power cuts of an ext4 under load", 6,
+          script("tests/crash/run.py", "power", "--cuts", "200"),
+          tell_sums(("cut", "rounds"), ("violation", "violations"))),
+    Proof("kill", "kill -9 of the embedded server", 10, kill("embedded", "", 1000), TELL_KILLS),
+    *(Proof(f"kill-{mode}-{ledger}", f"kill -9 in mode {mode} on {server}", 6,
+            kill(mode, ledger, 200), TELL_KILLS)
+      for mode in ("sql", "redis")
+      for ledger, server in (("mysql", "MariaDB"), ("postgres", "PostgreSQL"))),
+    Proof("framing", "requests that smuggle, beside nginx and haproxy", 1,
+          script("tests/hostile/run.py", "framing"), FRAMING),
+    Proof("slow", "5,000 slow clients beside honest ones", 3,
+          script("tests/hostile/run.py", "slow", "--connections", "5000"), tell_slow),
+    Proof("floods", "clients that flood", 2, script("tests/hostile/run.py", "floods"), FLOODS),
+    Proof("fuzz", "each libFuzzer target, until it found nothing new for a CPU hour", 480, fuzz,
+          tell_fuzz),
+    Proof("coverage", "which branches the tests take", 30, script("tests/coverage/run.py"),
+          tell_coverage),
+    Proof("mutation", "500 faults put into the code: how many the tests notice", 240,
+          script("tests/coverage/mutate.py", "--sample", "500"), tell_mutation),
+]

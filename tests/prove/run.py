@@ -1,0 +1,126 @@
+#!/usr/bin/python3
+"""The long proofs, one after the other, and what they came to. Called by ./dev prove, which has
+built what they run. The proofs are in proofs.py; how their figures get into the document, in
+record.py. A short form of each is a part of ./dev test."""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from proofs import PROOFS
+from record import DOCUMENT, Row, recorded
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "build" / "prove"
+END_SECONDS = 120  # a proof that was asked to end may take so long to tell what it has
+KEPT_CODE, BROKEN_CODE = 0, 1
+
+
+def read_arguments(arguments):
+    lines = "\n".join(f"  {proof.name:<18}{proof.about}" for proof in PROOFS)
+    parser = argparse.ArgumentParser(
+        prog="./dev prove", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Runs the long proofs, or those named, and writes what they came to into\n"
+                    "docs/reliability.md. Exit code 1: a promise was broken. Each one's whole\n"
+                    "output and result are in build/prove.",
+        epilog=f"proofs:\n{lines}\n\nWithout --minutes each runs to its full size, and all of "
+               "them take most of a day.")
+    parser.add_argument("--minutes", type=float, metavar="N",
+                        help="for all that are run together, shared out by what each needs")
+    parser.add_argument("--keep-document", action="store_true",
+                        help="leaves docs/reliability.md as it is")
+    parser.add_argument("proofs", nargs="*", metavar="PROOF", help="these only")
+    options = parser.parse_args(arguments)
+    known = [proof.name for proof in PROOFS]
+    for name in options.proofs:
+        if name not in known:
+            parser.error(f"there is no proof {name}; there are {' '.join(known)}")
+    if options.minutes is not None and options.minutes <= 0:
+        parser.error("--minutes wants a number above 0")
+    return options
+
+
+def budgets(proofs, minutes):
+    """{name: seconds}, None for as long as it takes."""
+    if minutes is None:
+        return {proof.name: None for proof in proofs}
+    whole = sum(proof.minutes for proof in proofs)
+    return {proof.name: 60 * minutes * proof.minutes / whole for proof in proofs}
+
+
+def end(process):
+    """Asks it to tell what it has, then makes it end."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(timeout=END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def run_command(command, log_path, budget):
+    """Its output is shown and kept. Returns the exit code."""
+    with open(log_path, "w", encoding="utf-8") as log:
+        log.write(" ".join(map(str, command)) + "\n")
+        log.flush()
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=subprocess.STDOUT)
+        try:
+            return process.wait(timeout=budget)
+        except subprocess.TimeoutExpired:
+            return end(process)
+        except KeyboardInterrupt:
+            end(process)
+            raise
+
+
+def read_result(path):
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def run_proof(proof, budget):
+    """The row it comes to. One that tells nothing has failed, whatever its exit code."""
+    result_path = KEPT / f"{proof.name}.json"
+    result_path.unlink(missing_ok=True)
+    begin = time.monotonic()
+    code = run_command([*proof.command(ROOT / "build", budget), "--result", result_path],
+                       KEPT / f"{proof.name}.log", budget)
+    seconds = time.monotonic() - begin
+    result = read_result(result_path)
+    if result is None or code not in (KEPT_CODE, BROKEN_CODE):
+        return Row(proof.name, f"told nothing, ended with {code}", False, seconds)
+    return Row(proof.name, proof.tell(result), code == KEPT_CODE, seconds)
+
+
+def main():
+    options = read_arguments(sys.argv[1:])
+    proofs = [proof for proof in PROOFS if not options.proofs or proof.name in options.proofs]
+    KEPT.mkdir(parents=True, exist_ok=True)
+    seconds = budgets(proofs, options.minutes)
+    rows = []
+    for proof in proofs:
+        budget = seconds[proof.name]
+        size = "in full" if budget is None else f"for {budget:.0f} s"
+        print(f"prove: {proof.name}, {size}; see build/prove/{proof.name}.log", file=sys.stderr)
+        rows.append(run_proof(proof, budget))
+        print(rows[-1].line(), flush=True)
+        if not options.keep_document and rows[-1].kept:
+            DOCUMENT.write_text(recorded(DOCUMENT.read_text(), rows[-1]))
+    broken = [row.name for row in rows if not row.kept]
+    print(f"{len(rows) - len(broken)} kept, {len(broken)} broken"
+          + (": " + ", ".join(broken) if broken else ""))
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
