@@ -1,5 +1,6 @@
 """PostgreSQL of Debian: initdb and postgres themselves, without pg_ctlcluster and its service."""
 
+import contextlib
 import signal
 import subprocess
 import time
@@ -41,7 +42,17 @@ class Postgres(Server):
     def command(self):
         return [programs() / "postgres", "-D", self.folder / "data", "-p", str(self.port),
                 "-k", "", "-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=64MB",
-                "-c", "max_wal_size=256MB", "-c", "logging_collector=off"]
+                "-c", "max_wal_size=256MB", "-c", "logging_collector=off",
+                "-c", "dynamic_shared_memory_type=mmap"]  # in its folder, which is removed
+
+    def __exit__(self, *exception):
+        """One that is killed leaves a piece of shared memory, by which a next one would know that
+        an older one still runs; its id is the second number of the pid file's seventh line."""
+        self.kill()
+        with contextlib.suppress(OSError, IndexError):
+            lines = (self.folder / "data" / "postmaster.pid").read_text().splitlines()
+            subprocess.run(["ipcrm", "-m", lines[6].split()[1]], check=False, capture_output=True)
+        super().__exit__(*exception)
 
     def url(self, database="postgres"):
         return f"postgresql://{USER}:{QUOTED}@127.0.0.1:{self.port}/{database}"
