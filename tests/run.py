@@ -218,7 +218,7 @@ def run_contract(part):
         outcome.add(run_tap([*part.prefix(), "tests/contract/run.py", folder, store],
                             part.log_path, f"contract {store}", environment=part.environment()))
     driver = folder / "tests" / "contract" / "contract-driver"
-    outcome.add(run_pytest(part, ["tests/contract", *part.pytest_arguments],
+    outcome.add(run_pytest(part, ["tests/contract", *part.select, *part.pytest_arguments],
                            {**part.environment(), "COUPON_CONTRACT_DRIVER": str(driver)}))
     return outcome
 
@@ -340,7 +340,7 @@ class Part:
     quick: bool = False    # part of --quick
     suite: str = "unit"    # unit: Meson's suite of the programs …
     folders: tuple = ()    # … and only of these folders of tests/unit
-    select: tuple = ()     # e2e: pytest's selection
+    select: tuple = ()     # pytest's selection
     ledger: str = ""       # e2e: in SQL mode, with the record in such a server
     redis: bool = False    # … and Redis in front of it
     on_request: bool = False  # only when it is named, not without a word
@@ -388,20 +388,24 @@ def no_randomisation():
 
 NO_RANDOMISATION = no_randomisation()
 
+# What is about the tools that make a load, not about the server: once with each kind of ledger.
+NO_LOADS = tuple(f"--ignore=tests/e2e/test_{name}.py"
+                 for name in ("load_test", "load_test_target", "load_client"))
+
 PARTS = [  # in the order in which they are begun: what needs few builds first, what is long early
     Part("unit", ("unit",), run_unit, build="debug", quick=True),
     Part("contract", ("contract",), run_contract, build="debug", quick=True),
     Part("e2e", ("e2e",), run_e2e, build="release", also_builds=("debug",), quick=True),
     Part("e2e-redis", ("redis",), run_e2e, build="release", also_builds=("debug",),
          ledger="mariadb", redis=True),
-    Part("e2e-asan", ("asan",), run_e2e, build="asan", also_builds=("debug",)),
+    Part("e2e-asan", ("asan",), run_e2e, build="asan", also_builds=("debug",), select=NO_LOADS),
     Part("fuzz", ("fuzz",), run_fuzz, build="clang"),
     Part("contract-asan", ("contract", "asan"), run_contract, build="asan",
-         pytest_arguments=("--ignore", "tests/contract/redis_functions")),  # Lua, not C
+         select=("--ignore", "tests/contract/redis_functions")),  # Lua, not C
     Part("e2e-postgres", ("sql",), run_e2e, build="release", also_builds=("debug",),
          ledger="postgres"),
     Part("e2e-mariadb", ("sql",), run_e2e, build="release", also_builds=("debug",),
-         ledger="mariadb"),
+         ledger="mariadb", select=NO_LOADS),
     Part("unit-asan", ("asan",), run_unit, build="asan"),
     Part("cluster", ("cluster",), run_cluster, build="release"),
     Part("sim", ("sim",), run_sim, build="debug", suite="sim"),
