@@ -42,6 +42,10 @@ SANITIZERS = {
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=99",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:exitcode=99",
 }
+# Where the parts that are not about the disk put their files, if there is room: other parts run
+# the same tests on a real one.
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES_MIN = 4 << 30
 # How much longer than plain code an instrumented one may take.
 SLOWNESS = {"debug": 1, "asan": 4, "tsan": 10}
 
@@ -343,6 +347,7 @@ class Part:
     select: tuple = ()     # pytest's selection
     ledger: str = ""       # e2e: in SQL mode, with the record in such a server
     redis: bool = False    # … and Redis in front of it
+    in_memory: bool = False   # its files need no disk
     on_request: bool = False  # only when it is named, not without a word
     pytest_arguments: tuple = ()
     outcome: Outcome = field(default_factory=Outcome)
@@ -357,7 +362,8 @@ class Part:
 
     def environment(self):
         reports = f":log_path={LOGS / self.name}.report"
-        return {name: value + reports for name, value in SANITIZERS.items()}
+        place = {"TMPDIR": str(MEMORY)} if self.in_memory and has_memory() else {}
+        return {**place, **{name: value + reports for name, value in SANITIZERS.items()}}
 
     def reports(self):
         return sorted(LOGS.glob(f"{self.name}.report.*"))
@@ -380,6 +386,15 @@ class Part:
         self.seconds = time.monotonic() - begin
 
 
+def has_memory():
+    """A container may have no more than 64 MB there."""
+    try:
+        room = os.statvfs(MEMORY)
+    except OSError:
+        return False
+    return os.access(MEMORY, os.W_OK) and room.f_bavail * room.f_frsize >= MEMORY_BYTES_MIN
+
+
 def no_randomisation():
     command = ["setarch", "-R"]
     works = subprocess.run([*command, "true"], capture_output=True).returncode == 0
@@ -398,21 +413,23 @@ PARTS = [  # in the order in which they are begun: what needs few builds first, 
     Part("e2e", ("e2e",), run_e2e, build="release", also_builds=("debug",), quick=True),
     Part("e2e-redis", ("redis",), run_e2e, build="release", also_builds=("debug",),
          ledger="mariadb", redis=True),
-    Part("e2e-asan", ("asan",), run_e2e, build="asan", also_builds=("debug",), select=NO_LOADS),
+    Part("e2e-asan", ("asan",), run_e2e, build="asan", also_builds=("debug",), select=NO_LOADS,
+         in_memory=True),
     Part("fuzz", ("fuzz",), run_fuzz, build="clang"),
     Part("contract-asan", ("contract", "asan"), run_contract, build="asan",
-         select=("--ignore", "tests/contract/redis_functions")),  # Lua, not C
+         select=("--ignore", "tests/contract/redis_functions"), in_memory=True),  # Lua, not C
     Part("e2e-postgres", ("sql",), run_e2e, build="release", also_builds=("debug",),
          ledger="postgres"),
     Part("e2e-mariadb", ("sql",), run_e2e, build="release", also_builds=("debug",),
-         ledger="mariadb", select=NO_LOADS),
-    Part("unit-asan", ("asan",), run_unit, build="asan"),
+         ledger="mariadb", select=NO_LOADS, in_memory=True),
+    Part("unit-asan", ("asan",), run_unit, build="asan", in_memory=True),
     Part("cluster", ("cluster",), run_cluster, build="release"),
     Part("sim", ("sim",), run_sim, build="debug", suite="sim"),
     Part("crash", ("crash",), run_crash, build="debug"),
     Part("hostile", ("hostile",), run_hostile, build="release"),
     Part("faults", ("fault",), run_faults, build="release", select=("-m", "gate")),
-    Part("unit-tsan", ("tsan",), run_unit, build="tsan", folders=("issuer", "http")),
+    Part("unit-tsan", ("tsan",), run_unit, build="tsan", folders=("issuer", "http"),
+         in_memory=True),
     Part("safety", ("safety",), run_safety, build="debug", also_builds=("release",),
          select=("-m", "not slow")),
     Part("tidy", ("tidy",), run_tidy, also_builds=("debug", "release", "clang"), quick=True),
