@@ -42,8 +42,7 @@ SANITIZERS = {
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=99",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:exitcode=99",
 }
-# Where the parts that are not about the disk put their files, if there is room: other parts run
-# the same tests on a real one.
+# Where parts put their files whose tests other parts run on a real disk, if there is room.
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 4 << 30
 # How much longer than plain code an instrumented one may take.
@@ -236,11 +235,13 @@ def run_e2e(part):
                                         "COUPON_TEST_REDIS": "1" if part.redis else ""})
 
 
-def run_cluster(part):
-    """Several nodes behind a proxy; deploy/compose.yaml."""
-    binary = ROOT / "build" / part.build / "src" / "cli" / "coupon"
-    return run_pytest(part, ["tests/cluster", *part.pytest_arguments],
-                      {**part.environment(), "COUPON_BINARY": str(binary)})
+def run_folder(part):
+    """The tests of the folder of the part's name, with the build's programs."""
+    build = ROOT / "build" / part.build
+    strategies = build / "bench" / "strategies" / "strategies-server"
+    return run_pytest(part, [f"tests/{part.name}", *part.pytest_arguments],
+                      {**part.environment(), "COUPON_STRATEGIES_SERVER": str(strategies),
+                       "COUPON_BINARY": str(build / "src" / "cli" / "coupon")})
 
 
 def run_faults(part):
@@ -250,13 +251,6 @@ def run_faults(part):
     return run_pytest(part, ["tests/faults", *part.select, *part.pytest_arguments],
                       {**part.environment(), "COUPON_BINARY": str(binary),
                        "COUPON_TEST_SCALE": os.environ.get("COUPON_TEST_SCALE", "0.1")})
-
-
-def run_strategies(part):
-    """The original system's designs, which bench/ runs beside ours."""
-    binary = ROOT / "build" / part.build / "bench" / "strategies" / "strategies-server"
-    return run_pytest(part, ["tests/strategies", *part.pytest_arguments],
-                      {**part.environment(), "COUPON_STRATEGIES_SERVER": str(binary)})
 
 
 def run_tidy(part):
@@ -284,13 +278,6 @@ def run_crash(part):
         "COUPON_BINARY": str(build / "src" / "cli" / "coupon")})
 
 
-def run_hostile(part):
-    """Requests that smuggle, compared with nginx and haproxy; floods."""
-    binary = ROOT / "build" / part.build / "src" / "cli" / "coupon"
-    return run_pytest(part, ["tests/hostile", *part.pytest_arguments],
-                      {**part.environment(), "COUPON_BINARY": str(binary)})
-
-
 def run_safety(part):
     """What a process gives up, the units, the secrets, how the program is hardened."""
     build, release = ROOT / "build" / part.build, ROOT / "build" / "release"
@@ -313,8 +300,8 @@ def read_fuzz(path, code):
         if name == key:
             continue
         if name in failed or not executions:
-            outcome.failures.append(f"fuzz-{name}: see its finding" if executions else
-                                    f"fuzz-{name}: it never ran")
+            why = "see its finding" if executions else "it never ran"
+            outcome.failures.append(f"fuzz-{name}: {why}")
         else:
             outcome.passed += 1
     if code != 0 and not outcome.failures:
@@ -327,8 +314,8 @@ def run_fuzz(part):
     result_path = LOGS / "fuzz.json"
     result_path.unlink(missing_ok=True)
     with open(part.log_path, "ab") as log:
-        code = PROCESSES.run(["/usr/bin/python3", "tests/fuzz/run.py", "--seconds", FUZZ_SECONDS,
-                              "--jobs", "1", "--result", result_path], log, nice=10)
+        code = PROCESSES.run(["tests/fuzz/run.py", "--seconds", FUZZ_SECONDS, "--jobs", "1",
+                              "--result", result_path], log, nice=10)
     return read_fuzz(result_path, code)
 
 
@@ -387,7 +374,6 @@ class Part:
 
 
 def has_memory():
-    """A container may have no more than 64 MB there."""
     try:
         room = os.statvfs(MEMORY)
     except OSError:
@@ -423,10 +409,10 @@ PARTS = [  # in the order in which they are begun: what needs few builds first, 
     Part("e2e-mariadb", ("sql",), run_e2e, build="release", also_builds=("debug",),
          ledger="mariadb", select=NO_LOADS, in_memory=True),
     Part("unit-asan", ("asan",), run_unit, build="asan", in_memory=True),
-    Part("cluster", ("cluster",), run_cluster, build="release"),
+    Part("cluster", ("cluster",), run_folder, build="release"),
     Part("sim", ("sim",), run_sim, build="debug", suite="sim"),
     Part("crash", ("crash",), run_crash, build="debug"),
-    Part("hostile", ("hostile",), run_hostile, build="release"),
+    Part("hostile", ("hostile",), run_folder, build="release"),
     Part("faults", ("fault",), run_faults, build="release", select=("-m", "gate")),
     Part("unit-tsan", ("tsan",), run_unit, build="tsan", folders=("issuer", "http"),
          in_memory=True),
@@ -434,7 +420,7 @@ PARTS = [  # in the order in which they are begun: what needs few builds first, 
          select=("-m", "not slow")),
     Part("tidy", ("tidy",), run_tidy, also_builds=("debug", "release", "clang"), quick=True),
     Part("race-tsan", ("tsan",), run_e2e, build="tsan", select=("-m", "race")),
-    Part("strategies", ("strategies",), run_strategies, build="debug"),
+    Part("strategies", ("strategies",), run_folder, build="debug"),
     Part("faults-all", ("fault",), run_faults, build="release", on_request=True),
     Part("faults-asan", ("fault",), run_faults, build="asan", on_request=True),
 ]

@@ -37,7 +37,8 @@ def analyze():
     unpacked = UNPACKED / "usr" / "bin" / "systemd-analyze"
     if installed or not unpacked.exists():
         return ([installed], None) if installed else None
-    libraries = ":".join(str(path) for path in UNPACKED.glob("usr/lib/*/systemd"))
+    libraries = ":".join(str(path) for place in ("usr/lib/*/systemd", "usr/lib/*-*", "lib/*-*")
+                         for path in UNPACKED.glob(place))
     return [str(unpacked)], {**os.environ, "LD_LIBRARY_PATH": libraries}
 
 
