@@ -120,6 +120,7 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the proof under way ends, too
     try:
         sys.exit(main())
     except KeyboardInterrupt:
