@@ -82,11 +82,18 @@ static void lost(struct redis_connection *connection, const char *why) {
     connection->events->lost(connection, was_ready, text);
 }
 
+static const char *why_closed(const redisAsyncContext *context) {
+    if (context->c.err == REDIS_ERR_OOM) {
+        return "its answer has more elements than any that is asked for, or memory ran out";
+    }
+    return context->c.err != 0 && context->c.errstr[0] != '\0' ? context->c.errstr
+                                                               : "the connection was closed";
+}
+
 void redis_connection_gone(redisAsyncContext *context) {
     struct redis_connection *connection = context->data;
     if (connection->context == context) {
-        bool told = context->c.err != 0 && context->c.errstr[0] != '\0';
-        lost(connection, told ? context->c.errstr : "the connection was closed");
+        lost(connection, why_closed(context));
     }
 }
 
@@ -216,7 +223,7 @@ static void on_disconnect(const redisAsyncContext *context, int failed) {
     (void)failed;
     struct redis_connection *connection = context->data;
     if (connection->context == context) {
-        lost(connection, context->c.err ? context->c.errstr : "the connection was closed");
+        lost(connection, why_closed(context));
     }
 }
 
@@ -228,6 +235,7 @@ static void dial(struct redis_connection *connection, const char *address) {
     }
     connection->context = context;
     context->data = connection;
+    redis_reader_bound(context->c.reader, &connection->reading);
     if (context->err) {
         char why[WHY_SIZE];
         snprintf(why, sizeof(why), "%s", context->errstr);

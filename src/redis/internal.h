@@ -20,14 +20,15 @@
 #include "redis/timers.h"
 #include "redis/url.h"
 
-#define SLOT_COUNT    16384
-#define SLOT_NOWHERE  UINT16_MAX
-#define NODES_MAX     512                   /* servers a client knows at once */
-#define RETRY_US      INT64_C(20000)        /* between looks at what could not be done */
-#define REFRESH_US    INT64_C(100000)       /* between questions for the slot map or a role */
-#define SERVER_SIZE   (REDIS_HOST_SIZE + 8) /* "[host]:port" */
-#define WHY_SIZE      256
-#define REDIRECTS_MAX 5 /* of a call without a pause */
+#define SLOT_COUNT         16384
+#define SLOT_NOWHERE       UINT16_MAX
+#define NODES_MAX          512                   /* servers a client knows at once */
+#define RETRY_US           INT64_C(20000)        /* between looks at what could not be done */
+#define REFRESH_US         INT64_C(100000)       /* between questions for the slot map or a role */
+#define SERVER_SIZE        (REDIS_HOST_SIZE + 8) /* "[host]:port" */
+#define WHY_SIZE           256
+#define REDIRECTS_MAX      5         /* of a call without a pause */
+#define REPLY_ELEMENTS_MAX (1 << 20) /* of one array: the largest we ask for has some thousands */
 
 /* ---- lists: circular, through a head that is a link itself ---- */
 
@@ -78,7 +79,8 @@ struct redis_connection {
     char host[REDIS_HOST_SIZE];
     uint16_t port;
     enum connection_state state;
-    redisAsyncContext *context; /* NULL while RESTING */
+    redisAsyncContext *context;        /* NULL while RESTING */
+    redisReplyObjectFunctions reading; /* what the context's reader makes replies with */
     struct redis_resolving *resolving;
     struct timed timed; /* RESTING: the next attempt; OPENING: its deadline */
     unsigned greetings; /* answers that are still to come before READY */
@@ -104,6 +106,10 @@ void redis_connection_server(const struct redis_connection *connection,
 
 /* adapter.c: has `loop` serve the context. REDIS_OK or REDIS_ERR. */
 int redis_adapter_attach(redisAsyncContext *context, uv_loop_t *loop);
+
+/* reader.c: an array of more than REPLY_ELEMENTS_MAX ends the reading with REDIS_ERR_OOM. The
+ * functions live as long as the reader; it is one that has read nothing yet. */
+void redis_reader_bound(redisReader *reader, redisReplyObjectFunctions *ret_functions);
 
 /* ---- nodes.c: servers ---- */
 

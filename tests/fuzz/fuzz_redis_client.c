@@ -153,6 +153,7 @@ struct peer {
     bool garbled;        /* what was said is no reply: the client gives the connection up */
     size_t owed;         /* commands that were not answered */
     redisReader *reader; /* of what was said */
+    redisReplyObjectFunctions reading;
     struct buffer input;
 };
 
@@ -304,6 +305,7 @@ static bool peers_accept(void) {
             peers[i].socket = accepted;
             peers[i].reader = redisReaderCreate();
             assert(peers[i].reader != NULL);
+            redis_reader_bound(peers[i].reader, &peers[i].reading);
             any = true;
         }
     }

@@ -45,10 +45,12 @@ bool resp_command_take(struct slice *input, struct slice ret_words[static RESP_W
 }
 
 bool resp_is_one_reply(struct slice bytes) {
+    redisReplyObjectFunctions functions;
     redisReader *reader = redisReaderCreate();
     void *first = NULL;
     void *second = NULL;
     assert(reader != NULL);
+    redis_reader_bound(reader, &functions);
     redisReaderFeed(reader, bytes.bytes, bytes.size);
     bool one = redisReaderGetReply(reader, &first) == REDIS_OK && first != NULL;
     one = one && redisReaderGetReply(reader, &second) == REDIS_OK && second == NULL &&
