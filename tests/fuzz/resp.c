@@ -1,6 +1,8 @@
 /* See resp.h. */
 #include "resp.h"
 
+#include "redis/internal.h"
+
 bool resp_begins(struct slice text, const char *word) {
     size_t size = strlen(word);
     return text.size >= size && memcmp(text.bytes, word, size) == 0;
