@@ -26,6 +26,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+import sanitizers  # noqa: E402, it lies beside this file, also for those who load it by its path
+
 LOGS = ROOT / "build" / "test-logs"
 LOAD_CLIENT = ROOT / "build" / "debug" / "bench" / "load" / "load-client"
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "--durations=15"]
@@ -34,14 +37,6 @@ FUZZ_SECONDS = 10
 TAIL_LINES = 60
 NAMES_MAX = 40  # of failures or skips of one part that are listed
 
-# Any report ends the process, and is also found by its file (see Part.reports): a server
-# that a test kills on purpose must not take its report along.
-SANITIZERS = {
-    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0:exitcode=99",
-    "LSAN_OPTIONS": "exitcode=99",
-    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=99",
-    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1:exitcode=99",
-}
 # Where parts put their files whose tests other parts run on a real disk, if there is room.
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 4 << 30
@@ -272,7 +267,7 @@ def run_sim(part):
 def run_crash(part):
     """kill -9 at named places, power cuts; disks and memory that fail, crash images."""
     build = ROOT / "build" / part.build
-    return run_pytest(part, ["tests/crash", "-m", "gate", *part.pytest_arguments], {
+    return run_pytest(part, ["tests/crash", *part.select, *part.pytest_arguments], {
         **part.environment(), "COUPON_CRASH_BUILD": str(build),
         "COUPON_IO_PROGRAMS": str(build / "tests" / "crash" / "io"),
         "COUPON_BINARY": str(build / "src" / "cli" / "coupon")})
@@ -300,7 +295,7 @@ def read_fuzz(path, code):
         if name == key:
             continue
         if name in failed or not executions:
-            why = "see its finding" if executions else "it never ran"
+            why = figures.get(f"why_{name}") or "it never ran"
             outcome.failures.append(f"fuzz-{name}: {why}")
         else:
             outcome.passed += 1
@@ -348,17 +343,18 @@ class Part:
         return [kind for kind in (self.build, *self.also_builds) if kind]
 
     def environment(self):
+        """A sanitizer's report is also found by its file (see reports): a server that a test kills
+        on purpose must not take its report along."""
         reports = f":log_path={LOGS / self.name}.report"
         place = {"TMPDIR": str(MEMORY)} if self.in_memory and has_memory() else {}
-        return {**place, **{name: value + reports for name, value in SANITIZERS.items()}}
+        return {**place, **{name: value + reports
+                            for name, value in sanitizers.ENVIRONMENT.items()}}
 
     def reports(self):
         return sorted(LOGS.glob(f"{self.name}.report.*"))
 
     def prefix(self):
-        """Debian 12's sanitizers cannot live with the wide address randomisation that some
-        kernels are set to (vm.mmap_rnd_bits 32)."""
-        return NO_RANDOMISATION if self.build in ("asan", "tsan", "clang") else []
+        return sanitizers.PREFIX if self.build in ("asan", "tsan", "clang") else []
 
     def run(self):
         begin = time.monotonic()
@@ -380,14 +376,6 @@ def has_memory():
         return False
     return os.access(MEMORY, os.W_OK) and room.f_bavail * room.f_frsize >= MEMORY_BYTES_MIN
 
-
-def no_randomisation():
-    command = ["setarch", "-R"]
-    works = subprocess.run([*command, "true"], capture_output=True).returncode == 0
-    return command if works else []
-
-
-NO_RANDOMISATION = no_randomisation()
 
 # What is about the tools that make a load, not about the server: once with each kind of ledger.
 NO_LOADS = tuple(f"--ignore=tests/e2e/test_{name}.py"
@@ -411,7 +399,7 @@ PARTS = [  # in the order in which they are begun: what needs few builds first, 
     Part("unit-asan", ("asan",), run_unit, build="asan", in_memory=True),
     Part("cluster", ("cluster",), run_folder, build="release"),
     Part("sim", ("sim",), run_sim, build="debug", suite="sim"),
-    Part("crash", ("crash",), run_crash, build="debug"),
+    Part("crash", ("crash",), run_crash, build="debug", select=("-m", "gate")),
     Part("hostile", ("hostile",), run_folder, build="release"),
     Part("faults", ("fault",), run_faults, build="release", select=("-m", "gate")),
     Part("unit-tsan", ("tsan",), run_unit, build="tsan", folders=("issuer", "http"),

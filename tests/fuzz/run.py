@@ -8,12 +8,16 @@ Called by `./dev fuzz`, which has built them (build/clang), and with ten seconds
 tests/run.py. Not for: building, or one input alone: give the file to the target's program. What
 a target is run with is in meson.build; what it claims is at the head of its own file.
 
-What a run finds new is kept in build/fuzz/TARGET/corpus. An input that a target does not stand
-is a finding: its file and how to replay it are told. Exit code 0: none; 1: findings; 2: wrong use.
+What a run finds new is kept in build/fuzz/TARGET/corpus, and beside it how long the program has
+found nothing new: several runs of the same program may reach --until-quiet together. An input that
+a target does not stand is a finding: its file and how to replay it are told. Exit code 0: none;
+1: findings; 2: wrong use.
 """
 
 import argparse
+import base64
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -27,6 +31,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+import sanitizers  # noqa: E402, it lies beside the folder of this file
+
 KEPT = ROOT / "build" / "fuzz"
 FINDINGS = ("crash-*", "leak-*", "timeout-*", "oom-*")
 STATUS_LINE = re.compile(rb"^#(\d+)\s+(\w+)\s+cov: (\d+) ft: (\d+) corp: (\d+)", re.MULTILINE)
@@ -35,21 +42,8 @@ TELL_SECONDS = 10     # between lines of progress
 STOP_SECONDS = 20     # that a target may take to end when asked
 MERGED_SIZE_MAX = 4096  # a larger input stays out of the tree
 MERGED_MAX = 20         # so many a time, the smallest: a corpus is to be read by people
+TOLD_SIZE_MAX = 1500    # an input up to this size is told whole, in base64
 TICKS = os.sysconf("SC_CLK_TCK")
-ENVIRONMENT = {
-    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0",
-    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
-}
-
-
-def no_randomisation():
-    """Debian 12's sanitizers cannot live with the wide address randomisation of some kernels."""
-    command = ["setarch", "-R"]
-    works = subprocess.run([*command, "true"], capture_output=True).returncode == 0
-    return command if works else []
-
-
-PREFIX = no_randomisation()
 
 
 @dataclasses.dataclass
@@ -58,12 +52,13 @@ class Target:
     program: str
     options: list
     corpus: Path  # in the tree
-    executions: int = 0
+    executions: int = 0           # of this run
+    earlier_executions: int = 0   # of the same program, in earlier runs
     edges: int = 0
     features: int = 0
     inputs: int = 0
     cpu_seconds: float = 0    # of this run
-    quiet_seconds: float = 0  # of them, since an edge was reached that no input had reached before
+    quiet_seconds: float = 0  # since the program's last new edge, in this run and earlier ones
     seconds: float = 0
     findings: list = dataclasses.field(default_factory=list)
     problem: str = ""  # why it ended, when that is neither a finding nor its time
@@ -80,8 +75,18 @@ class Target:
     def log(self):
         return self.folder / "log"
 
+    @property
+    def progress(self):
+        return self.folder / "progress.json"
+
+    def digest(self):
+        return hashlib.sha256(Path(self.program).read_bytes()).hexdigest()
+
+    def all_executions(self):
+        return self.earlier_executions + self.executions
+
     def command(self, *more):
-        return [*PREFIX, self.program, *self.options, *more]
+        return [*sanitizers.PREFIX, self.program, *self.options, *more]
 
     def failed(self):
         return bool(self.findings or self.problem)
@@ -118,6 +123,23 @@ def cpu_seconds_of(process):
     return (int(words[11]) + int(words[12])) / TICKS
 
 
+def progress_read(target):
+    """What earlier runs of the very same program came to; nothing once it was built anew."""
+    try:
+        progress = json.loads(target.progress.read_text())
+    except (OSError, ValueError):
+        progress = {}
+    same = progress.get("program") == target.digest()
+    return progress if same else {"executions": 0, "edges": 0, "quiet_seconds": 0}
+
+
+def progress_write(target, earlier_edges):
+    target.progress.write_text(json.dumps({
+        "program": target.digest(), "executions": target.all_executions(),
+        "edges": max(target.edges, earlier_edges),
+        "quiet_seconds": 0 if target.failed() else target.quiet_seconds}))
+
+
 class Run:
     """A target under way: its log is read as it grows."""
 
@@ -127,14 +149,19 @@ class Run:
         self.stop = stop
         self.before = findings_in(target)
         self.read = 0
-        self.edge_cpu = 0  # CPU seconds when the newest edge was reached
+        self.edge_cpu = 0  # CPU seconds when the newest edge was reached, or those inputs were
+        earlier = progress_read(target)  # read that had reached all before
+        self.earlier_edges = earlier["edges"]
+        self.earlier_quiet = earlier["quiet_seconds"]
+        target.earlier_executions = earlier["executions"]
         limit = [f"-max_total_time={options.seconds}"] if options.seconds else []
         self.log = open(target.log, "wb")
         self.process = subprocess.Popen(
             target.command(*limit, "-print_final_stats=1", f"-artifact_prefix={target.folder}/",
                            str(target.found), str(target.corpus)),
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, cwd=ROOT,
-            env={**os.environ, **ENVIRONMENT, "COUPON_FUZZ_PARENT": room}, start_new_session=True)
+            env={**os.environ, **sanitizers.ENVIRONMENT, "COUPON_FUZZ_PARENT": room},
+            start_new_session=True)
 
     def look(self):
         target = self.target
@@ -146,11 +173,13 @@ class Run:
         self.read += whole
         for count, event, edges, features, inputs in STATUS_LINE.findall(text[:whole]):
             target.executions = int(count)
+            if int(edges) > max(target.edges, self.earlier_edges):
+                self.earlier_quiet = 0
             if int(edges) > target.edges or event == b"INITED":
                 self.edge_cpu = target.cpu_seconds
             target.edges, target.features = int(edges), int(features)
             target.inputs = int(inputs)
-        target.quiet_seconds = target.cpu_seconds - self.edge_cpu
+        target.quiet_seconds = target.cpu_seconds - self.edge_cpu + self.earlier_quiet
 
     def is_over(self):
         return self.stop.is_set() or (self.options.until_quiet is not None and
@@ -197,14 +226,32 @@ def run_target(target, options, room, stop):
     asked = run.end()
     run.look()
     run.judge(asked)
+    progress_write(target, run.earlier_edges)
     target.seconds = time.monotonic() - begin
     for path in target.findings:
         tell_finding(target, path)
 
 
+def summary_of(target):
+    """The sanitizer's or libFuzzer's own line of what went wrong."""
+    lines = re.findall(rb"^SUMMARY: .*$|^.*: Assertion .*$", target.log.read_bytes(), re.MULTILINE)
+    return lines[0].decode(errors="replace") if lines else "without a summary"
+
+
+def why_failed(target):
+    """In a line that is enough to look into it where the finding's file is out of reach."""
+    if not target.findings:
+        return target.problem
+    path = target.findings[0]
+    told = ""
+    if path.stat().st_size <= TOLD_SIZE_MAX:
+        told = f", its input in base64: {base64.b64encode(path.read_bytes()).decode()}"
+    return f"{path.name}: {summary_of(target)}{told}"
+
+
 def tell_finding(target, path):
     print(f"fuzz: FINDING of {target.name}: {path.relative_to(ROOT)}\n"
-          f"  replay: {' '.join([*PREFIX, os.path.relpath(target.program, ROOT)])} "
+          f"  replay: {' '.join([*sanitizers.PREFIX, os.path.relpath(target.program, ROOT)])} "
           f"{path.relative_to(ROOT)}\n"
           f"  its words are in {target.log.relative_to(ROOT)}", flush=True)
 
@@ -245,7 +292,7 @@ def tell(targets):
           f"{'features':>9} {'CPU s':>7} {'quiet s':>8} {'findings':>9}")
     for target in targets:
         rate = target.executions / target.seconds if target.seconds else 0
-        print(f"{target.name:<14} {target.executions:>11} {rate:>8.0f} {target.inputs:>7} "
+        print(f"{target.name:<14} {target.all_executions():>11} {rate:>8.0f} {target.inputs:>7} "
               f"{target.edges:>6} {target.features:>9} {target.cpu_seconds:>7.0f} "
               f"{target.quiet_seconds:>8.0f} {len(target.findings):>9}"
               + (f"  {target.problem}" if target.problem else ""))
@@ -257,7 +304,7 @@ def result_of(targets, seconds):
         "part": "fuzz",
         "targets": len(targets),
         "targets_run": len(ran),
-        "executions": sum(target.executions for target in targets),
+        "executions": sum(target.all_executions() for target in targets),
         "findings": sum(len(target.findings) for target in targets),
         "failed": sum(target.failed() for target in targets),
         "failed_names": " ".join(target.name for target in targets if target.failed()),
@@ -266,9 +313,11 @@ def result_of(targets, seconds):
         "seconds": round(seconds),
     }
     for target in targets:
-        figures[f"executions_{target.name}"] = target.executions
+        figures[f"executions_{target.name}"] = target.all_executions()
         figures[f"edges_{target.name}"] = target.edges
         figures[f"quiet_cpu_seconds_{target.name}"] = round(target.quiet_seconds)
+        if target.failed():
+            figures[f"why_{target.name}"] = why_failed(target)
     return figures
 
 
@@ -290,7 +339,7 @@ def merge(target):
         done = subprocess.run(
             target.command("-set_cover_merge=1", str(chosen), str(target.corpus), str(small)),
             stdin=subprocess.DEVNULL, capture_output=True, cwd=ROOT,
-            env={**os.environ, **ENVIRONMENT, "COUPON_FUZZ_PARENT": room})
+            env={**os.environ, **sanitizers.ENVIRONMENT, "COUPON_FUZZ_PARENT": room})
         if done.returncode != 0:
             print(f"{target.name}: the merge ended with {done.returncode}")
             return False
