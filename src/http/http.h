@@ -199,6 +199,7 @@ void http_server_free(struct http_server *server); /* stopped before; takes NULL
 struct http_figures {
     uint64_t connections_open;
     uint64_t connections_accepted;
+    uint64_t connections_turned_away; /* closed unread: the process had no descriptor for them */
     uint64_t requests;
 };
 struct http_figures http_server_figures(const struct http_server *server); /* any thread */

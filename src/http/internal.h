@@ -169,6 +169,7 @@ struct http_loop {
     char date[DATE_SIZE];
 
     atomic_uint_fast64_t accepted;
+    atomic_uint_fast64_t turned_away;
     atomic_uint_fast64_t requests;
 };
 

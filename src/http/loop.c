@@ -174,6 +174,7 @@ static bool turn_away(struct http_loop *loop) {
     close(loop->spare_fd);
     int fd = 0;
     while ((fd = accept4(loop->listener_fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+        loop_count(&loop->turned_away);
         close(fd);
     }
     bool helped = errno == EAGAIN;

@@ -194,6 +194,8 @@ struct http_figures http_server_figures(const struct http_server *server) {
     for (unsigned i = 0; i < server->loop_count; i++) {
         const struct http_loop *loop = server->loops[i];
         figures.connections_accepted += atomic_load_explicit(&loop->accepted, memory_order_relaxed);
+        figures.connections_turned_away +=
+            atomic_load_explicit(&loop->turned_away, memory_order_relaxed);
         figures.requests += atomic_load_explicit(&loop->requests, memory_order_relaxed);
     }
     return figures;

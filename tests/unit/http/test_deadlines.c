@@ -13,16 +13,12 @@
 #define SHORT     MS(150)
 #define EARLY_US  MS(1) /* libuv's clock is in whole milliseconds */
 
-static void start(struct fixture *fixture) {
-    fixture_start(fixture);
-}
-
 static void idle_connections_close_without_an_answer(void **state) {
     (void)state;
     struct fixture fixture;
     fixture_init(&fixture);
     fixture.options.idle_deadline_us = SHORT;
-    start(&fixture);
+    fixture_start(&fixture);
     int64_t begun = clock_monotonic_us();
     int fd = client_connect(&fixture);
     int served = client_connect(&fixture);
@@ -61,7 +57,7 @@ static void a_trickling_head_is_refused(void **state) {
     struct fixture fixture;
     fixture_init(&fixture);
     fixture.options.head_deadline_us = SHORT;
-    start(&fixture);
+    fixture_start(&fixture);
     trickle(&fixture, "GET /", "a");
     trickle(&fixture, "GET / HTTP/1.1\r\n", "X: y\r\n");
     assert_int_equal(atomic_load(&fixture.refusals[HTTP_REFUSED_TIMEOUT]), 2);
@@ -73,7 +69,7 @@ static void a_trickling_body_is_refused(void **state) {
     struct fixture fixture;
     fixture_init(&fixture);
     fixture.options.body_deadline_us = SHORT;
-    start(&fixture);
+    fixture_start(&fixture);
     trickle(&fixture, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", "a");
     trickle(&fixture, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
             "1\r\na\r\n");
@@ -87,7 +83,7 @@ static void a_late_head_after_a_request_is_refused_from_its_own_start(void **sta
     struct fixture fixture;
     fixture_init(&fixture);
     fixture.options.head_deadline_us = SHORT;
-    start(&fixture);
+    fixture_start(&fixture);
     int fd = client_connect(&fixture);
     client_send(fd, GET("/now") "GET ");
     int64_t begun = clock_monotonic_us();
@@ -105,7 +101,7 @@ static void a_request_that_is_being_answered_has_no_deadline(void **state) {
     fixture.options.head_deadline_us = MS(20);
     fixture.options.body_deadline_us = MS(20);
     fixture.options.idle_deadline_us = MS(50);
-    start(&fixture);
+    fixture_start(&fixture);
     int fd = client_connect(&fixture);
     client_send(fd, GET("/later"));
     await_count(&fixture.waiting, 1);
@@ -122,7 +118,7 @@ static void what_arrived_while_the_loop_was_busy_is_not_late(void **state) {
     struct fixture fixture;
     fixture_init(&fixture);
     fixture.options.head_deadline_us = MS(50);
-    start(&fixture);
+    fixture_start(&fixture);
     int fd = client_connect(&fixture);
     client_send(fd, GET("/stall") "GET /now HTTP/1.1\r\nHo");
     await_count(&fixture.requests, 1);
@@ -141,7 +137,7 @@ static void a_client_that_does_not_read_is_cut(void **state) {
     struct fixture fixture;
     fixture_init(&fixture);
     fixture.options.idle_deadline_us = SHORT;
-    start(&fixture);
+    fixture_start(&fixture);
     int fd = client_connect(&fixture);
     client_send(fd, GET("/size?n=50000000"));
     await_count(&fixture.replies, 1);
@@ -155,7 +151,7 @@ static void a_client_that_reads_slowly_is_not_cut(void **state) {
     struct fixture fixture;
     fixture_init(&fixture);
     fixture.options.idle_deadline_us = SHORT;
-    start(&fixture);
+    fixture_start(&fixture);
     int fd = client_connect(&fixture);
     int small = 65536;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
@@ -184,7 +180,7 @@ static void a_lingering_connection_is_closed_in_the_end(void **state) {
     struct fixture fixture;
     fixture_init(&fixture);
     fixture.options.linger_us = SHORT;
-    start(&fixture);
+    fixture_start(&fixture);
     int fd = client_connect(&fixture);
     client_send(fd, GET("/close"));
     int64_t begun = clock_monotonic_us();
@@ -200,7 +196,7 @@ static void beyond_the_maximum_connections_are_told_so(void **state) {
     struct fixture fixture;
     fixture_init(&fixture);
     fixture.options.connections_max = 3;
-    start(&fixture);
+    fixture_start(&fixture);
     int fds[3];
     for (size_t i = 0; i < COUNT_OF(fds); i++) {
         fds[i] = client_connect(&fixture);
@@ -231,7 +227,7 @@ static void far_beyond_the_maximum_connections_are_closed_at_once(void **state) 
     struct fixture fixture;
     fixture_init(&fixture);
     fixture.options.connections_max = 1;
-    start(&fixture);
+    fixture_start(&fixture);
     int fds[200];
     for (size_t i = 0; i < COUNT_OF(fds); i++) {
         fds[i] = client_connect(&fixture);
@@ -258,7 +254,7 @@ static void without_descriptors_the_loop_stays_calm(void **state) {
     (void)state;
     struct fixture fixture;
     fixture_init(&fixture);
-    start(&fixture);
+    fixture_start(&fixture);
     int served = client_connect(&fixture);
     client_send(served, GET("/now"));
     client_expect(served, 200, "now");
@@ -279,6 +275,7 @@ static void without_descriptors_the_loop_stays_calm(void **state) {
         fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         assert_true(fds[i] >= 0);
     }
+    assert_true(http_server_figures(fixture.server).connections_turned_away == COUNT_OF(fds));
     int64_t spent = cpu_us();
     struct pollfd nothing = {.fd = -1};
     poll(&nothing, 1, 200); /* a span to measure over */
