@@ -12,19 +12,19 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct fault armed; /* nth 0: none */
 static pthread_t owner;
-static bool happened;
+static unsigned happened;
 
 void fault_arm(struct fault fault) {
     pthread_mutex_lock(&lock);
     armed = fault;
     owner = pthread_self();
-    happened = false;
+    happened = 0;
     pthread_mutex_unlock(&lock);
 }
 
-bool fault_happened(void) {
+unsigned fault_happened(void) {
     pthread_mutex_lock(&lock);
-    bool result = happened;
+    unsigned result = happened;
     pthread_mutex_unlock(&lock);
     return result;
 }
@@ -32,7 +32,7 @@ bool fault_happened(void) {
 bool fault_disarm(void) {
     pthread_mutex_lock(&lock);
     armed.nth = 0;
-    bool result = happened;
+    bool result = happened > 0;
     pthread_mutex_unlock(&lock);
     return result;
 }
@@ -45,7 +45,8 @@ static bool is_meant(const char *name, size_t size) {
 static bool fails(const char *name, size_t size) {
     pthread_mutex_lock(&lock);
     bool now = is_meant(name, size) && --armed.nth == 0;
-    happened = happened || now;
+    happened += now;
+    armed.nth = now && armed.lasts ? 1 : armed.nth;
     pthread_mutex_unlock(&lock);
     return now;
 }

@@ -12,13 +12,14 @@ struct fault {
     unsigned nth;     /* the first is 1, of the calls that are meant */
     size_t size_min;  /* of an allocation; smaller ones are not meant */
     bool here_only;   /* calls of other threads are not meant */
+    bool lasts;       /* so do all that are meant after it */
 };
 
-/* From now on the nth of the calls that are meant fails, once. */
+/* From now on the nth of the calls that are meant fails, once if it does not last. */
 void fault_arm(struct fault fault);
 /* No fault any more. Whether the one that was armed has happened. */
 bool fault_disarm(void);
-/* Whether it has happened until now. */
-bool fault_happened(void);
+/* How often it has happened until now. */
+unsigned fault_happened(void);
 
 #endif

@@ -253,6 +253,22 @@ void fixture_stop(struct fixture *fixture) {
     pthread_mutex_destroy(&fixture->lock);
 }
 
+int fixture_setup(void **state) {
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    fixture_init(fixture);
+    fixture_start(fixture);
+    *state = fixture;
+    return 0;
+}
+
+int fixture_teardown(void **state) {
+    struct fixture *fixture = *state;
+    fixture_release(fixture);
+    fixture_stop(fixture);
+    free(fixture);
+    return 0;
+}
+
 void await_count(const atomic_uint *counter, unsigned wanted) {
     for (int i = 0; i < PATIENCE_MS; i++) {
         if (atomic_load(counter) >= wanted) {

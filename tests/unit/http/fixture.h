@@ -60,6 +60,9 @@ void fixture_init(struct fixture *fixture);
 void fixture_start(struct fixture *fixture);
 void fixture_stop(struct fixture *fixture); /* drains and frees */
 void fixture_release(struct fixture *fixture);
+/* For cmocka: *state is a started fixture; and it is released, stopped and freed. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
 struct http_handler fixture_handler(struct fixture *fixture);
 
 /* Waits until *counter >= wanted. */

@@ -7,22 +7,6 @@
 #define GET(path)  "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 #define POST(path) "POST " path " HTTP/1.1\r\nHost: a\r\n"
 
-static int start(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    fixture_init(fixture);
-    fixture_start(fixture);
-    *state = fixture;
-    return 0;
-}
-
-static int stop(void **state) {
-    struct fixture *fixture = *state;
-    fixture_release(fixture);
-    fixture_stop(fixture);
-    free(fixture);
-    return 0;
-}
-
 static void a_request_is_answered(void **state) {
     int fd = client_connect(*state);
     client_send(fd, GET("/now"));
@@ -511,7 +495,7 @@ static void a_slow_reader_gets_a_large_reply_whole(void **state) {
     close(fd);
 }
 
-#define SERVED(test) cmocka_unit_test_setup_teardown(test, start, stop)
+#define SERVED(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

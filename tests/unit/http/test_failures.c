@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -216,21 +217,9 @@ static void a_handler_may_do_without_all_that_is_optional(void **state) {
 
 /* ---- a connection ------------------------------------------------------------------------ */
 
-static int start(void **state) {
-    struct fixture *fixture = calloc(1, sizeof *fixture);
-    fixture_init(fixture);
-    fixture_start(fixture);
-    *state = fixture;
-    return 0;
-}
-
 static int stop(void **state) {
-    struct fixture *fixture = *state;
     fault_disarm();
-    fixture_release(fixture);
-    fixture_stop(fixture);
-    free(fixture);
-    return 0;
+    return fixture_teardown(state);
 }
 
 /* Reads until the server closes: whatever was on its way may still come, but no whole reply. */
@@ -295,6 +284,21 @@ static void await_fault(void) {
         usleep(1000);
     }
     assert_true(fault_happened());
+}
+
+/* In a span of some ticks there are so many attempts; a loop that spins makes thousands. */
+static void while_nobody_can_be_taken_the_loop_stays_calm(void **state) {
+    struct pollfd nothing = {.fd = -1};
+    fault_arm((struct fault){.name = "accept4", .nth = 1, .lasts = true});
+    int fd = client_connect(*state);
+    client_send(fd, GET("/now"));
+    await_fault();
+    poll(&nothing, 1, 100);
+    assert_in_range(fault_happened(), 1, 200);
+    assert_true(fault_disarm());
+    client_expect(fd, 200, "now");
+    close(fd);
+    expect_others_are_served(*state);
 }
 
 static void a_connection_that_is_owed_at_the_stop_holds_nothing_up(void **state) {
@@ -390,6 +394,8 @@ static void too_slow_a_body_whose_refusal_cannot_be_written_is_let_go(void **sta
     fixture_stop(&fixture);
 }
 
+#define SERVED(test) cmocka_unit_test_setup_teardown(test, fixture_setup, stop)
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_start_of_which_any_call_fails_leaves_nothing_behind),
@@ -398,21 +404,16 @@ int main(void) {
         cmocka_unit_test(a_loop_stays_on_one_core_when_it_is_told_to),
         cmocka_unit_test(a_signal_while_a_loop_waits_for_its_start_does_no_harm),
         cmocka_unit_test(a_handler_may_do_without_all_that_is_optional),
-        cmocka_unit_test_setup_teardown(a_connection_that_cannot_be_taken_is_closed, start, stop),
-        cmocka_unit_test_setup_teardown(
-            a_connection_that_there_is_nothing_to_take_with_is_taken_later, start, stop),
+        SERVED(a_connection_that_cannot_be_taken_is_closed),
+        SERVED(a_connection_that_there_is_nothing_to_take_with_is_taken_later),
+        SERVED(while_nobody_can_be_taken_the_loop_stays_calm),
         cmocka_unit_test(a_connection_that_is_owed_at_the_stop_holds_nothing_up),
-        cmocka_unit_test_setup_teardown(a_reply_that_cannot_be_written_ends_the_connection, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(
-            the_rest_of_a_reply_that_cannot_be_written_ends_the_connection, start, stop),
-        cmocka_unit_test_setup_teardown(a_client_that_resets_while_its_reply_waits_is_let_go, start,
-                                        stop),
-        cmocka_unit_test_setup_teardown(input_that_cannot_be_kept_ends_the_connection, start, stop),
-        cmocka_unit_test_setup_teardown(a_pipelined_request_that_cannot_be_kept_ends_the_connection,
-                                        start, stop),
-        cmocka_unit_test_setup_teardown(a_client_that_cannot_be_told_to_finish_is_closed_at_once,
-                                        start, stop),
+        SERVED(a_reply_that_cannot_be_written_ends_the_connection),
+        SERVED(the_rest_of_a_reply_that_cannot_be_written_ends_the_connection),
+        SERVED(a_client_that_resets_while_its_reply_waits_is_let_go),
+        SERVED(input_that_cannot_be_kept_ends_the_connection),
+        SERVED(a_pipelined_request_that_cannot_be_kept_ends_the_connection),
+        SERVED(a_client_that_cannot_be_told_to_finish_is_closed_at_once),
         cmocka_unit_test(too_slow_a_body_whose_refusal_cannot_be_written_is_let_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
