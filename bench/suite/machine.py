@@ -56,12 +56,14 @@ def file_system(folder):
     return best[1]
 
 
-def commit():
-    """The tree's commit, with "+" behind it when files differ from it."""
+def commit(*left_out):
+    """The tree's commit, with "+" behind it when files differ from it, but for those left out
+    (paths below the root); or None."""
     def git(*words):
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
     try:
-        head, changes = git("rev-parse", "--short", "HEAD"), git("status", "--porcelain")
+        head = git("rev-parse", "--short", "HEAD")
+        changes = git("status", "--porcelain", "--", ".", *(f":!{path}" for path in left_out))
     except OSError:
         return None
     return head.stdout.strip() + ("+" if changes.stdout.strip() else "") or None

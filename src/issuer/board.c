@@ -27,16 +27,14 @@ static size_t bucket_of(const struct board *board, uint64_t coupon_id) {
 
 /* A waiting writer goes before new readers: it holds up every claim meanwhile, and a crowd
  * of readers could else keep it out for as long as they overlap. */
-static int lock_init(pthread_rwlock_t *lock) {
+static void lock_init(pthread_rwlock_t *lock) {
     pthread_rwlockattr_t attributes;
-    if (pthread_rwlockattr_init(&attributes)) {
-        return STATUS_NO_MEMORY;
-    }
-    int failed =
-        pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) ||
-        pthread_rwlock_init(lock, &attributes);
+    int failed = pthread_rwlockattr_init(&attributes);
+    failed |=
+        pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    failed |= pthread_rwlock_init(lock, &attributes);
+    assert(failed == 0); /* nothing of it allocates */
     pthread_rwlockattr_destroy(&attributes);
-    return failed ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
 int board_new(size_t coupons_max, struct board **ret_board) {
@@ -46,11 +44,12 @@ int board_new(size_t coupons_max, struct board **ret_board) {
     }
     struct board *board = calloc(1, sizeof(*board) + buckets * sizeof(board->buckets[0]));
     pthread_rwlock_t *lock = malloc(sizeof(*lock));
-    if (!board || !lock || lock_init(lock)) {
+    if (!board || !lock) {
         free(board);
         free(lock);
         return STATUS_NO_MEMORY;
     }
+    lock_init(lock);
     board->lock = lock;
     board->mask = buckets - 1;
     *ret_board = board;

@@ -26,17 +26,15 @@ struct job *job_list_pop(struct job_list *list) {
     return job;
 }
 
-int queue_init(struct queue *queue, size_t claims_max) {
+void queue_init(struct queue *queue, size_t claims_max) {
     *queue = (struct queue){.claims_max = claims_max};
     pthread_condattr_t attributes;
-    if (pthread_condattr_init(&attributes)) {
-        return STATUS_NO_MEMORY;
-    }
-    int failed = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) ||
-                 pthread_mutex_init(&queue->lock, NULL) ||
-                 pthread_cond_init(&queue->not_empty, &attributes);
+    int failed = pthread_condattr_init(&attributes);
+    failed |= pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    failed |= pthread_mutex_init(&queue->lock, NULL);
+    failed |= pthread_cond_init(&queue->not_empty, &attributes);
+    assert(failed == 0); /* nothing of it allocates */
     pthread_condattr_destroy(&attributes);
-    return failed ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
 void queue_done(struct queue *queue) {

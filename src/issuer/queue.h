@@ -25,7 +25,7 @@ struct queue {
     bool closed;
 };
 
-int MUST_CHECK queue_init(struct queue *queue, size_t claims_max);
+void queue_init(struct queue *queue, size_t claims_max);
 void queue_done(struct queue *queue); /* empty by then */
 
 /* STATUS_FULL, or STATUS_STOPPED after queue_close. A batch larger than claims_max is

@@ -259,8 +259,9 @@ int reader_start(struct reader *reader, struct ledger *ledger, size_t coupons_ma
         .ledger = ledger, .coupons_max = coupons_max, .refresh_interval_us = refresh_interval_us};
     reader->slice = calloc(LEDGER_SLICE_MAX, sizeof(reader->slice[0]));
     reader->coupons = calloc(LEDGER_SLICE_MAX, sizeof(reader->coupons[0]));
+    queue_init(&reader->queue, 1);
     if (!reader->slice || !reader->coupons || board_new(coupons_max, &reader->board) ||
-        queue_init(&reader->queue, 1) || pthread_create(&reader->thread, NULL, read_jobs, reader)) {
+        pthread_create(&reader->thread, NULL, read_jobs, reader)) {
         ledger_close(ledger, NULL);
         reader_done(reader);
         return STATUS_NO_MEMORY;

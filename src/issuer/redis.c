@@ -43,9 +43,7 @@ void seat_append(struct seat_list *list, struct seat_list *more) {
 }
 
 void question_append(struct question_list *list, struct question_list *more) {
-    if (!more->first) {
-        return;
-    }
+    assert(more->first);
     if (list->last) {
         list->last->next = more->first;
     } else {

@@ -3,11 +3,6 @@
 #include "issuer/redis_issuer.h"
 #include "issuer/settled.h"
 
-static bool is_refusal(enum settle_outcome outcome) {
-    return outcome != SETTLE_WAITING && outcome != SETTLE_ISSUED && outcome != SETTLE_UNREADABLE &&
-           outcome != SETTLE_ALREADY_ISSUED;
-}
-
 static enum seat_answer answer_held(struct question *question, const struct settle_claim *looked) {
     question->verdict = settled_verdict(looked);
     question->rank = looked->rank;
@@ -27,9 +22,10 @@ static enum seat_answer answer_of(struct question *question, const struct settle
     if (waits && cursor->epoch < question->epoch) {
         return SEAT_WAITS; /* the cursor was read before that epoch began */
     }
+    assert(looked->outcome != SETTLE_ISSUED); /* a look issues nothing */
     /* Rejected, or of an epoch that is over, or refused by a Redis that does not know all holders.
      */
-    if (is_refusal(looked->outcome)) {
+    if (looked->outcome != SETTLE_WAITING) {
         question->verdict = settled_verdict(looked);
         question->starts_us = looked->starts_us;
         return SEAT_DECIDED;

@@ -155,17 +155,20 @@ static void take_verdicts(struct ask *ask, const redisReply *reply) {
 void door_open_first(struct redis_issuer *issuer, unsigned partition, struct seat_list *seats) {
     struct door *door = &issuer->door;
     door->epochs[partition] = 0;
-    seat_append(&door->opening[partition], seats);
     if (door->opening_asked[partition]) {
+        seat_append(&door->opening[partition], seats);
         return;
     }
     struct keeper_errand *errand = calloc(1, sizeof(*errand));
-    if (errand) { /* else the next claim, or the next tick, asks again */
-        errand->kind = ERRAND_OPEN;
-        errand->partition = partition;
-        door->opening_asked[partition] = true;
-        keeper_errand(issuer, errand);
+    if (!errand) {
+        door_retry(issuer, seats);
+        return;
     }
+    seat_append(&door->opening[partition], seats);
+    errand->kind = ERRAND_OPEN;
+    errand->partition = partition;
+    door->opening_asked[partition] = true;
+    keeper_errand(issuer, errand);
 }
 
 static struct loading *loading_find(struct door *door, uint64_t coupon_id) {
@@ -187,7 +190,7 @@ static void load_first(struct redis_issuer *issuer, struct ask *ask, struct seat
     loading = errand ? calloc(1, sizeof(*loading)) : NULL;
     if (!loading) {
         free(errand);
-        seat_append(&door->retry, seats);
+        door_retry(issuer, seats);
         return;
     }
     loading->coupon_id = ask->coupon_id;

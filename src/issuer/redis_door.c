@@ -108,10 +108,11 @@ static void opened(struct redis_issuer *issuer, const struct keeper_errand *erra
 static void loaded(struct redis_issuer *issuer, const struct keeper_errand *errand) {
     struct door *door = &issuer->door;
     struct loading **place = &door->loading;
-    while (*place && (*place)->coupon_id != errand->coupon_id) {
-        place = &(*place)->next;
-    }
     assert(*place);
+    while ((*place)->coupon_id != errand->coupon_id) {
+        place = &(*place)->next;
+        assert(*place);
+    }
     struct loading *loading = *place;
     struct seat_list seats = loading->seats;
     struct seat *seat;
@@ -259,11 +260,10 @@ static void *keep_door(void *context) {
 
 /* The last turn of the loop ends when these are closed. */
 static void close_all(struct door *door) {
-    if (!uv_is_closing((uv_handle_t *)&door->timer)) {
-        uv_close((uv_handle_t *)&door->timer, NULL);
-        uv_close((uv_handle_t *)&door->wake, NULL);
-        redis_client_close(door->redis, NULL, NULL);
-    }
+    assert(!uv_is_closing((uv_handle_t *)&door->timer)); /* whose tick this is */
+    uv_close((uv_handle_t *)&door->timer, NULL);
+    uv_close((uv_handle_t *)&door->wake, NULL);
+    redis_client_close(door->redis, NULL, NULL);
 }
 
 int door_submit(struct redis_issuer *issuer, struct job *job) {

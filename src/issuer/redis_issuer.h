@@ -96,7 +96,7 @@ struct question_list {
 
 void question_push(struct question_list *list, struct question *question);
 struct question *question_pop(struct question_list *list);
-void question_append(struct question_list *list, struct question_list *more);
+void question_append(struct question_list *list, struct question_list *more); /* one or more */
 
 /* ---- what the keeper is asked to do for claims ---- */
 

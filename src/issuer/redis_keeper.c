@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 
-static const int64_t POLL_US = US_PER_SECOND;
 /* Rejects are counted by looking at them all, so not at every poll. */
 #define REJECTS_POLLS 10
 /* A gate that was found shut so often in a row is opened, so many at one poll: not at once, since
@@ -60,7 +59,7 @@ static int change(struct redis_issuer *issuer, struct command *command) {
      * in the next epoch. */
     if (redis_client_ready(partition_link_redis(link))) {
         int drained = partition_drain(link, partition, &complaint);
-        if (drained == STATUS_IO || drained == STATUS_AMBIGUOUS || drained == STATUS_STOPPED) {
+        if (drained == STATUS_IO || drained == STATUS_AMBIGUOUS) {
             atomic_store(&issuer->ledger_epochs[partition], 0);
         }
     }
@@ -190,7 +189,7 @@ static void *keep(void *context) {
         }
         if (clock_monotonic_us() >= keeper->poll_at_us) {
             poll(issuer, turn++);
-            keeper->poll_at_us = clock_monotonic_us() + POLL_US;
+            keeper->poll_at_us = clock_monotonic_us() + issuer->options.refresh_interval_us;
         }
     }
     uv_close((uv_handle_t *)&keeper->wake, NULL);

@@ -415,11 +415,7 @@ static int start_threads(struct sql *sql, struct ledger *reading) {
     if (reader_start(&sql->reader, reading, READER_COUPONS_MAX, sql->options.refresh_interval_us)) {
         return STATUS_NO_MEMORY;
     }
-    if (queue_init(&sql->queue, sql->options.queue_max)) {
-        reader_stop(&sql->reader);
-        reader_done(&sql->reader);
-        return STATUS_NO_MEMORY;
-    }
+    queue_init(&sql->queue, sql->options.queue_max);
     if (pthread_create(&sql->writer, NULL, write_jobs, sql)) {
         queue_done(&sql->queue);
         reader_stop(&sql->reader);

@@ -61,7 +61,8 @@ struct issuer_redis_options {
     struct ledger_sql_options ledger;
     size_t queue_max;            /* claims in hand; more: STATUS_FULL */
     int64_t answer_timeout_us;   /* how long a claim waits for its verdict: then VERDICT_ADMITTED */
-    int64_t refresh_interval_us; /* how often the published quantities are read anew */
+    int64_t refresh_interval_us; /* how often published quantities are read anew, and gates looked
+                                    at */
     void (*state_changed)(void *context, enum issuer_state state, const char *why);
     void (*rebuilt)(void *context, unsigned partition, uint64_t epoch); /* the keeper's thread */
     void *context;

@@ -226,11 +226,7 @@ int writer_open(struct writer *writer, const struct issuer_local_options *option
     if (core_new(ledger, options->coupons_max, &options->digest_key, &writer->core)) {
         return complain(complaint, STATUS_NO_MEMORY, "not enough memory to start");
     }
-    if (queue_init(&writer->queue, options->queue_max)) {
-        core_close(writer->core, NULL);
-        core_free(writer->core);
-        return complain(complaint, STATUS_NO_MEMORY, "not enough memory to start");
-    }
+    queue_init(&writer->queue, options->queue_max);
     return STATUS_OK;
 }
 

@@ -67,9 +67,12 @@ int ledger_import(struct ledger *ledger, const struct coupon_import *import,
     return ledger->operations->import(ledger, import, users, complaint);
 }
 
-static bool audit_fits(const struct audit *audit) {
-    return !audit || (audit->admin.size >= 1 && audit->admin.size <= ADMIN_NAME_MAX &&
-                      audit->request.size <= AUDIT_REQUEST_MAX);
+static void audit_assert(const struct audit *audit) {
+    if (audit) {
+        assert(audit->admin.size >= 1);
+        assert(audit->admin.size <= ADMIN_NAME_MAX);
+        assert(audit->request.size <= AUDIT_REQUEST_MAX);
+    }
 }
 
 int ledger_coupon_create(struct ledger *ledger, struct coupon_record *coupon,
@@ -77,7 +80,7 @@ int ledger_coupon_create(struct ledger *ledger, struct coupon_record *coupon,
                          struct complaint *complaint) {
     assert(coupon);
     assert(!key || key->key.size <= REQUEST_KEY_MAX);
-    assert(audit_fits(audit));
+    audit_assert(audit);
     return ledger->operations->coupon_create(ledger, coupon, key, audit, complaint);
 }
 
@@ -92,7 +95,7 @@ int ledger_coupon_change(struct ledger *ledger, const struct coupon_record *coup
                          const struct audit *audit, struct complaint *complaint) {
     assert(coupon);
     assert(coupon->version > 1);
-    assert(audit_fits(audit));
+    audit_assert(audit);
     return ledger->operations->coupon_change(ledger, coupon, audit, complaint);
 }
 

@@ -7,7 +7,6 @@
 #include "ledger/mysql_ledger.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define PROGRESS_EVERY 100000
 /* Rows a statement: an issue takes about 100 bytes here, a coupon up to 3 KiB. */
@@ -75,7 +74,7 @@ static int visit_issue(struct visit *visit, const struct mysql_rows *rows, uint6
     struct issue_row issue;
     if (maria_issue_decode(rows, coupon_id, &issue) < 0) {
         char what[48];
-        snprintf(what, sizeof(what), "rank %.24s", rows->row[0]);
+        snprintf(what, sizeof(what), "rank %.24s", rows->row[0] ? rows->row[0] : "NULL");
         return visit_damaged(visit, what, coupon_id);
     }
     *ret_key = issue.reference.rank;
@@ -171,7 +170,9 @@ static int visit_coupons_after(struct visit *visit, uint64_t *after_id, int *ret
         struct coupon_record coupon;
         count++;
         if (maria_coupon_decode(&rows, &coupon) < 0) {
-            status = visit_damaged(visit, "the row", strtoull(rows.row[0], NULL, 10));
+            int64_t id = 0;
+            int told = maria_integer_decode(&rows, 0, 1, JSON_INTEGER_MAX, &id);
+            status = visit_damaged(visit, "the row", told < 0 ? 0 : (uint64_t)id);
         } else {
             *after_id = coupon.id;
             status = visit_coupon(visit, &coupon);
@@ -254,12 +255,14 @@ static int visit_total(struct visit *visit) {
     if (status < 0) {
         return maria_fail(visit->ledger, status, "read the coupons of", visit->complaint);
     }
-    if (maria_rows_next(&rows) &&
-        maria_integer_decode(&rows, 0, 0, INT64_MAX, &total) == STATUS_OK) {
-        visit->total = (uint64_t)total;
+    if (maria_rows_next(&rows)) {
+        status = maria_integer_decode(&rows, 0, 0, INT64_MAX, &total);
+    } else {
+        status = STATUS_DAMAGED;
     }
     maria_rows_done(&rows);
-    return STATUS_OK;
+    visit->total = (uint64_t)total;
+    return status < 0 ? visit_damaged(visit, "the count", 0) : STATUS_OK;
 }
 
 /* A visitor may take its time: a read-only transaction locks nobody out. */

@@ -33,7 +33,8 @@ static int url_invalid(struct complaint *complaint) {
  * as it is, of which libpq would take a half for a host, a port or a database, and repeat it. */
 static bool has_stray_at(const char *url) {
     const char *rest = strstr(url, "://");
-    rest = rest ? rest + 3 : url;
+    assert(rest); /* what made it a URL of PostgreSQL's (open_url.c) */
+    rest += 3;
     struct slice authority = {rest, strcspn(rest, "/?")};
     struct slice path = {rest + authority.size, strcspn(rest + authority.size, "?")};
     const char *at = authority.size ? memchr(authority.bytes, '@', authority.size) : NULL;

@@ -110,19 +110,22 @@ static int has_other_than(int folder_fd, const char *allowed) {
     bool found = false;
     const struct dirent *entry;
     if (!names) {
-        int why = errno;
+        int unopened = errno;
         if (fd >= 0) {
             close(fd);
         }
-        errno = why;
+        errno = unopened;
         return STATUS_IO;
     }
+    errno = 0;
     while (!found && (entry = readdir(names)) != NULL) {
         found = strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
                 strcmp(entry->d_name, allowed) != 0;
     }
+    int why = errno; /* the end of the names is none */
     closedir(names);
-    return found;
+    errno = why;
+    return found ? 1 : why ? STATUS_IO : 0;
 }
 
 static int target_check(const struct backup *backup, struct complaint *complaint) {
@@ -166,7 +169,8 @@ static void work_clear(const struct backup *backup) {
 
 /* The folder where the copy grows, for us alone, emptied of what a killed backup left. */
 static int work_open(struct backup *backup, struct complaint *complaint) {
-    if (mkdirat(backup->target_fd, WORK_NAME, 0700) && errno != EEXIST) {
+    backup->work_is_ours = mkdirat(backup->target_fd, WORK_NAME, 0700) == 0;
+    if (!backup->work_is_ours && errno != EEXIST) {
         return folder_fail("make the folder", backup->work, complaint);
     }
     backup->work_fd =
@@ -175,9 +179,12 @@ static int work_open(struct backup *backup, struct complaint *complaint) {
         return folder_fail("open the folder", backup->work, complaint);
     }
     if (flock(backup->work_fd, LOCK_EX | LOCK_NB)) {
-        return errno == EWOULDBLOCK ? complain(complaint, STATUS_BUSY,
-                                               "another backup is being made in %s", backup->target)
-                                    : folder_fail("lock the folder", backup->work, complaint);
+        if (errno != EWOULDBLOCK) {
+            return folder_fail("lock the folder", backup->work, complaint);
+        }
+        backup->work_is_ours = false; /* though made here */
+        return complain(complaint, STATUS_BUSY, "another backup is being made in %s",
+                        backup->target);
     }
     backup->work_is_ours = true;
     work_clear(backup);

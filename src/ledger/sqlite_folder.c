@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define JOURNAL_NAME DATABASE_NAME "-journal"
+
 #define HEADER_SIZE           100 /* SQLite file format, section 1.3 */
 #define HEADER_PAGE_SIZE      16
 #define HEADER_PAGE_COUNT     28
@@ -65,11 +67,16 @@ static int lock_open(struct sqlite_folder *folder) {
     return fd;
 }
 
-bool folder_names(const struct sqlite_folder *folder, const char *name, int fd) {
+int folder_names(const struct sqlite_folder *folder, const char *name, int fd) {
     struct stat locked;
     struct stat named;
-    return fstat(fd, &locked) == 0 && fstatat(folder->directory_fd, name, &named, 0) == 0 &&
-           locked.st_dev == named.st_dev && locked.st_ino == named.st_ino;
+    if (fstat(fd, &locked)) {
+        return STATUS_IO;
+    }
+    if (fstatat(folder->directory_fd, name, &named, 0)) {
+        return errno == ENOENT ? 0 : STATUS_IO;
+    }
+    return locked.st_dev == named.st_dev && locked.st_ino == named.st_ino;
 }
 
 /* Only a courtesy to whoever is refused, so a full disk may prevent it. */
@@ -99,15 +106,23 @@ static int lock_take(struct sqlite_folder *folder, struct complaint *complaint) 
             close(fd);
             return status;
         }
-        /* Its maker may have removed it between our open and our lock. */
-        if (folder_names(folder, LOCK_NAME, fd)) {
+        int named = folder_names(folder, LOCK_NAME, fd);
+        if (named > 0) {
             folder->lock_fd = fd;
             if (!folder->existing_only) {
                 lock_sign(fd);
             }
             return STATUS_OK;
         }
+        int status = STATUS_OK;
+        if (named < 0) {
+            status = folder_fail("look at " LOCK_NAME " in", folder->directory, complaint);
+        }
         close(fd);
+        if (status < 0) {
+            return status;
+        }
+        /* Its maker removed it between our open and our lock. */
     }
 }
 
@@ -275,8 +290,13 @@ static int length_check(const struct sqlite_folder *folder, const unsigned char 
 
 /* Without a main file, SQLite would take a WAL that is there for one of the new file. */
 static int without_database(const struct sqlite_folder *folder, struct complaint *complaint) {
-    if (folder_file_size(folder, DATABASE_NAME "-wal") != 0 ||
-        folder_file_size(folder, DATABASE_NAME "-journal") != 0) {
+    int64_t wal_size = folder_file_size(folder, DATABASE_NAME "-wal");
+    int64_t journal_size = wal_size < 0 ? wal_size : folder_file_size(folder, JOURNAL_NAME);
+    if (wal_size < 0 || journal_size < 0) {
+        return folder_fail("look for what belongs to " DATABASE_NAME " in", folder->directory,
+                           complaint);
+    }
+    if (wal_size > 0 || journal_size > 0) {
         return complain(complaint, STATUS_DAMAGED,
                         "%s has a -wal or -journal file but no " DATABASE_NAME ": put that back, "
                         "or move the rest away to start anew",
@@ -301,7 +321,11 @@ int folder_inspect(const struct sqlite_folder *folder, struct complaint *complai
     if (status == STATUS_OK) {
         status = length_check(folder, header, complaint);
     }
-    if (status == STATUS_OK && folder_file_size(folder, DATABASE_NAME "-journal") > 0) {
+    int64_t journal_size = status == STATUS_OK ? folder_file_size(folder, JOURNAL_NAME) : 0;
+    if (journal_size < 0) {
+        return folder_fail("look for " JOURNAL_NAME " in", folder->directory, complaint);
+    }
+    if (journal_size > 0) {
         /* The ledger never uses a rollback journal, and SQLite would play it back. */
         return complain(complaint, STATUS_DAMAGED,
                         "another program changed %s/" DATABASE_NAME " and did not finish (there "

@@ -32,6 +32,14 @@ void folder_hold_release(struct sqlite_folder *folder) {
     folder->hold_fd = -1;
 }
 
+/* STATUS_CONFLICT: the file we have locked bears the name no more. */
+static int hold_is_named(const struct sqlite_folder *folder, struct complaint *complaint) {
+    int named = folder_names(folder, HOLD_NAME, folder->hold_fd);
+    return named < 0   ? folder_fail("look at " HOLD_NAME " in", folder->directory, complaint)
+           : named > 0 ? STATUS_OK
+                       : STATUS_CONFLICT;
+}
+
 /* ---- the backup's side ---- */
 
 /* Owned as the main file is: root makes backups too, and the server must be able to open it.
@@ -42,8 +50,10 @@ static int hold_make(const struct sqlite_folder *folder, bool *ret_read_only,
     struct stat made;
     *ret_read_only = false;
     if (fstatat(folder->directory_fd, DATABASE_NAME, &database, 0)) {
-        return complain(complaint, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO,
-                        "there is no " DATABASE_NAME " in %s", folder->directory);
+        return errno == ENOENT
+                   ? complain(complaint, STATUS_NOT_FOUND, "there is no " DATABASE_NAME " in %s",
+                              folder->directory)
+                   : folder_fail("look at " DATABASE_NAME " in", folder->directory, complaint);
     }
     unlinkat(folder->directory_fd, HOLD_NEW_NAME, 0); /* of a backup that was killed */
     int fd = openat(folder->directory_fd, HOLD_NEW_NAME,
@@ -80,7 +90,7 @@ static int hold_try(struct sqlite_folder *folder, struct complaint *complaint) {
         return errno == EINTR ? complain(complaint, STATUS_STOPPED, "interrupted")
                               : folder_fail("lock " HOLD_NAME " in", folder->directory, complaint);
     }
-    return folder_names(folder, HOLD_NAME, folder->hold_fd) ? STATUS_OK : STATUS_CONFLICT;
+    return hold_is_named(folder, complaint);
 }
 
 int folder_hold_take(struct sqlite_folder *folder, struct complaint *complaint) {
@@ -98,7 +108,7 @@ int folder_hold_take(struct sqlite_folder *folder, struct complaint *complaint) 
 }
 
 bool folder_hold_is_whole(const struct sqlite_folder *folder) {
-    return folder->hold_fd < 0 || folder_names(folder, HOLD_NAME, folder->hold_fd);
+    return folder->hold_fd < 0 || folder_names(folder, HOLD_NAME, folder->hold_fd) > 0;
 }
 
 /* ---- the ledger's side ---- */
@@ -117,7 +127,7 @@ static int fold_try(struct sqlite_folder *folder, struct complaint *complaint) {
                    ? complain(complaint, STATUS_BUSY, "a backup holds %s", folder->directory)
                    : folder_fail("lock " HOLD_NAME " in", folder->directory, complaint);
     }
-    return folder_names(folder, HOLD_NAME, folder->hold_fd) ? STATUS_OK : STATUS_CONFLICT;
+    return hold_is_named(folder, complaint);
 }
 
 static int fold_begin(struct sqlite_folder *folder, bool overrule, bool *ret_overruled,
@@ -153,6 +163,7 @@ int sqlite_fold_begin(struct sqlite_ledger *ledger, bool overrule, struct compla
 }
 
 void sqlite_fold_end(struct sqlite_ledger *ledger) {
-    int result = flock(ledger->folder.hold_fd, LOCK_UN);
-    assert(result == 0);
+    if (flock(ledger->folder.hold_fd, LOCK_UN)) {
+        folder_hold_release(&ledger->folder); /* its lock goes with it */
+    }
 }

@@ -70,8 +70,9 @@ void folder_new_discard(const struct sqlite_folder *folder);
 void folder_wal_discard_empty(const struct sqlite_folder *folder);
 /* Makes the names in the folder durable. */
 int MUST_CHECK folder_sync(const struct sqlite_folder *folder, struct complaint *complaint);
-/* Whether the name in the folder leads to the open file. */
-bool folder_names(const struct sqlite_folder *folder, const char *name, int fd);
+/* Whether the name in the folder leads to the open file. Negative, with errno: it cannot be told.
+ */
+int MUST_CHECK folder_names(const struct sqlite_folder *folder, const char *name, int fd);
 /* "cannot DOING PATH: …" for errno. STATUS_FULL, STATUS_IO. */
 int folder_fail(const char *doing, const char *path, struct complaint *complaint);
 

@@ -149,8 +149,12 @@ static int connection_open(struct sqlite_ledger *ledger, const char *name, const
     char uri[URI_SIZE];
     folder_path(&ledger->folder, name, path);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    bool immutable =
-        ledger->existing_only && folder_file_size(&ledger->folder, DATABASE_NAME "-wal") == 0;
+    int64_t wal_size = folder_file_size(&ledger->folder, DATABASE_NAME "-wal");
+    if (wal_size < 0) {
+        return folder_fail("look for " DATABASE_NAME "-wal in", ledger->folder.directory,
+                           complaint);
+    }
+    bool immutable = ledger->existing_only && wal_size == 0;
     if (immutable) {
         uri_immutable(path, uri);
         flags |= SQLITE_OPEN_URI;

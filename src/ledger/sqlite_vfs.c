@@ -244,6 +244,12 @@ static int vfs_last_error(sqlite3_vfs *vfs, int size, char *ret_text) {
 
 int sqlite_vfs_register(struct sqlite_vfs *vfs, const char *real_name,
                         struct complaint *complaint) {
+    /* Without it SQLite knows no VFS at all, and would be told to have none of that name. */
+    int result = sqlite3_initialize();
+    if (result != SQLITE_OK) {
+        return complain(complaint, sqlite_status(result), "SQLite cannot be started: %s",
+                        sqlite3_errstr(result));
+    }
     sqlite3_vfs *real = sqlite3_vfs_find(real_name);
     if (!real) {
         return complain(complaint, STATUS_INVALID, "SQLite has no VFS named %s",
@@ -265,7 +271,7 @@ int sqlite_vfs_register(struct sqlite_vfs *vfs, const char *real_name,
         .xCurrentTime = vfs_time,
         .xGetLastError = vfs_last_error,
     };
-    int result = sqlite3_vfs_register(&vfs->vfs, 0);
+    result = sqlite3_vfs_register(&vfs->vfs, 0);
     return result == SQLITE_OK
                ? STATUS_OK
                : complain(complaint, STATUS_NO_MEMORY, "no memory to open the ledger");

@@ -1,6 +1,7 @@
 /* The words of a function call, gathered and sent. See internal.h. */
 #include "partition/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 void words_init(struct words *words) {
@@ -66,21 +67,16 @@ int words_call(struct partition_link *link, const char *function, size_t key_cou
                struct complaint *complaint) {
     enum { HEAD = 3 };
     char keys[24];
-    struct buffer number;
-    assert(key_count >= 1 && key_count <= words->count);
-    struct slice *all =
-        words->failed || words->texts.failed ? NULL : calloc(HEAD + words->count, sizeof(*all));
+    bool failed = words->failed || words->texts.failed; /* then there may be none */
+    assert(failed || (key_count >= 1 && key_count <= words->count));
+    struct slice *all = failed ? NULL : calloc(HEAD + words->count, sizeof(*all));
     if (!all) {
         return complain(complaint, STATUS_NO_MEMORY, "not enough memory for a call of Redis");
     }
-    buffer_init(&number);
-    buffer_u64(&number, key_count);
-    assert(number.size < sizeof(keys));
-    memcpy(keys, number.bytes, number.size);
+    int digits = snprintf(keys, sizeof(keys), "%zu", key_count);
     all[0] = slice_of("FCALL");
     all[1] = slice_of(function);
-    all[2] = (struct slice){keys, number.size};
-    buffer_done(&number);
+    all[2] = (struct slice){keys, (size_t)digits};
     for (size_t i = 0; i < words->count; i++) {
         all[HEAD + i] = word_view(words, i);
     }

@@ -7,6 +7,7 @@
  *     and whoever is called back later compares it;
  *   - when hiredis finds an error it answers all that was sent with NULL before it tells that the
  *     connection is gone, and tells only if it was connected: the first NULL counts as the news;
+ *   - for a message of a channel that nobody subscribed to it calls back whoever it called last;
  *   - it resolves names blocking: it is given addresses only;
  *   - it copies an error's text into the context late: `c.errstr` has it always. */
 #include "redis/internal.h"
@@ -82,9 +83,10 @@ static void lost(struct redis_connection *connection, const char *why) {
     connection->events->lost(connection, was_ready, text);
 }
 
-static const char *why_closed(const redisAsyncContext *context) {
-    if (context->c.err == REDIS_ERR_OOM) {
-        return "its answer has more elements than any that is asked for, or memory ran out";
+static const char *why_closed(const struct redis_connection *connection) {
+    const redisAsyncContext *context = connection->context;
+    if (connection->reading.refusal) {
+        return connection->reading.refusal;
     }
     return context->c.err != 0 && context->c.errstr[0] != '\0' ? context->c.errstr
                                                                : "the connection was closed";
@@ -93,7 +95,7 @@ static const char *why_closed(const redisAsyncContext *context) {
 void redis_connection_gone(redisAsyncContext *context) {
     struct redis_connection *connection = context->data;
     if (connection->context == context) {
-        lost(connection, why_closed(context));
+        lost(connection, why_closed(connection));
     }
 }
 
@@ -150,7 +152,7 @@ static void on_greeting(redisAsyncContext *context, void *data, void *word) {
         redis_connection_gone(context);
         return;
     }
-    if (connection->context != context) {
+    if (connection->context != context || connection->greetings == 0) {
         return;
     }
     /* A name is a courtesy to the operator: a user that may not give one works without. */
@@ -223,7 +225,7 @@ static void on_disconnect(const redisAsyncContext *context, int failed) {
     (void)failed;
     struct redis_connection *connection = context->data;
     if (connection->context == context) {
-        lost(connection, why_closed(context));
+        lost(connection, why_closed(connection));
     }
 }
 
@@ -235,7 +237,7 @@ static void dial(struct redis_connection *connection, const char *address) {
     }
     connection->context = context;
     context->data = connection;
-    redis_reader_bound(context->c.reader, &connection->reading);
+    redis_reading_init(&connection->reading, context->c.reader, context);
     if (context->err) {
         char why[WHY_SIZE];
         snprintf(why, sizeof(why), "%s", context->errstr);

@@ -56,6 +56,21 @@ static inline void link_append(struct link *head, struct link *link) {
 }
 #define LINK_OWNER(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
+/* ---- reader.c ---- */
+
+/* How a context's replies are made. Lives as long as the context. */
+struct redis_reading {
+    redisReplyObjectFunctions functions;
+    const redisReplyObjectFunctions *original;
+    const redisAsyncContext *context;
+    const char *refusal; /* why the reading has ended; NULL: it has not, or not by us */
+};
+/* For a reader that has read nothing yet. An array of more than REPLY_ELEMENTS_MAX elements, and
+ * what answers no question of the context's and is no message either, end the reading with
+ * REDIS_ERR_OOM. `context` NULL: everything was asked for. */
+void redis_reading_init(struct redis_reading *ret_reading, redisReader *reader,
+                        const redisAsyncContext *context);
+
 /* ---- connection.c ---- */
 
 /*   RESTING ── open ──> OPENING ── greeted ──> READY
@@ -79,8 +94,8 @@ struct redis_connection {
     char host[REDIS_HOST_SIZE];
     uint16_t port;
     enum connection_state state;
-    redisAsyncContext *context;        /* NULL while RESTING */
-    redisReplyObjectFunctions reading; /* what the context's reader makes replies with */
+    redisAsyncContext *context;   /* NULL while RESTING */
+    struct redis_reading reading; /* the context's */
     struct redis_resolving *resolving;
     struct timed timed; /* RESTING: the next attempt; OPENING: its deadline */
     unsigned greetings; /* answers that are still to come before READY */
@@ -106,10 +121,6 @@ void redis_connection_server(const struct redis_connection *connection,
 
 /* adapter.c: has `loop` serve the context. REDIS_OK or REDIS_ERR. */
 int redis_adapter_attach(redisAsyncContext *context, uv_loop_t *loop);
-
-/* reader.c: an array of more than REPLY_ELEMENTS_MAX ends the reading with REDIS_ERR_OOM. The
- * functions live as long as the reader; it is one that has read nothing yet. */
-void redis_reader_bound(redisReader *reader, redisReplyObjectFunctions *ret_functions);
 
 /* ---- nodes.c: servers ---- */
 

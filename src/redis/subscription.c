@@ -21,6 +21,12 @@ static struct subscription *subscription_of(struct redis_connection *connection)
 
 /* ---- what comes ---- */
 
+/* Whether it is a string, and this one if `text` is not NULL. */
+static bool is_string(const redisReply *reply, const char *text) {
+    return reply->type == REDIS_REPLY_STRING &&
+           (text == NULL || slice_is((struct slice){reply->str, reply->len}, text));
+}
+
 static void on_message(redisAsyncContext *context, void *data, void *private) {
     struct subscription *subscription = private;
     const redisReply *reply = data;
@@ -29,7 +35,8 @@ static void on_message(redisAsyncContext *context, void *data, void *private) {
         return;
     }
     if (subscription->connection.context != context || reply->type != REDIS_REPLY_ARRAY ||
-        reply->elements != 3 || reply->element[0]->type != REDIS_REPLY_STRING) {
+        reply->elements != 3 || !is_string(reply->element[0], NULL) ||
+        !is_string(reply->element[1], subscription->channel)) {
         return;
     }
     const struct redis_subscriber *subscriber = &subscription->subscriber;

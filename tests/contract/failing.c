@@ -1,5 +1,7 @@
 #include "failing.h"
 
+#include "support/allocation.h"
+
 #include <errno.h>
 #include <libpq-fe.h>
 #include <mysql.h>
@@ -27,6 +29,13 @@ static const struct {
     [FAILING_KEY] = {"key", "23505", 1062},
     [FAILING_SERVER_MEMORY] = {"server's memory", "53200", 1037},
     [FAILING_FORBIDDEN] = {"forbidden", "42501", 1142},
+    [FAILING_TABLE_FULL] = {"table full", "54000", 1114},
+    [FAILING_VALUE] = {"value", "22001", 1406},
+    [FAILING_DAMAGE] = {"damage", "XX001", 1194},
+    [FAILING_CHANGED] = {"changed", "40001", 1020},
+    [FAILING_READ_ONLY] = {"read only", "25006", 1290},
+    [FAILING_KILLED] = {"killed", "57P01", 1927},
+    [FAILING_SHUTDOWN] = {"shutdown", "57P03", 1053},
     [FAILING_MEMORY] = {.name = "memory"},
     [FAILING_CALL] = {.name = "call"},
 };
@@ -83,22 +92,8 @@ static bool is_due(bool allocation) {
 
 /* ---- allocations ---- */
 
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_malloc(size_t size) {
-    return is_due(true) ? NULL : __real_malloc(size);
-}
-
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size) {
-    return is_due(true) ? NULL : __real_calloc(count, size);
-}
-
-void *__real_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size) {
-    return is_due(true) ? NULL : __real_realloc(old, size);
+bool allocation_fails(void) {
+    return is_due(true);
 }
 
 /* Counts as one: what the system refuses. */

@@ -15,6 +15,13 @@ enum failing_how {
     FAILING_KEY,
     FAILING_SERVER_MEMORY,
     FAILING_FORBIDDEN,
+    FAILING_TABLE_FULL,
+    FAILING_VALUE, /* one that no column takes */
+    FAILING_DAMAGE,
+    FAILING_CHANGED, /* by another since the snapshot */
+    FAILING_READ_ONLY,
+    FAILING_KILLED, /* the session, by an operator */
+    FAILING_SHUTDOWN,
     FAILING_MEMORY, /* an allocation of ours */
     FAILING_CALL,   /* see failing_arm_call */
     FAILING_COUNT,

@@ -19,12 +19,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from servers import STORES  # noqa: E402
+from servers import STORES, Redis  # noqa: E402
 
 # What only servers promise: several programs at once.
 SHARED = ("contract-calls_fail", "contract-issuer_fails", "contract-open_race",
-          "contract-shared", "contract-settle", "contract-settle_queue",
-          "contract-settle_race")
+          "contract-issuer_reads", "contract-shared", "contract-settle", "contract-settle_queue",
+          "contract-settle_race", "contract-values_fail")
+# What is made of the answers of a Redis in front of one of them, whichever it is.
+QUEUED_STORE = "postgresql"
+QUEUED = ("contract-redis_issuer", "contract-redis_fails", "contract-partition")
 
 
 @contextmanager
@@ -38,9 +41,26 @@ def url_of(store):
             yield server.start()
 
 
+@contextmanager
+def redis_of(store):
+    """The URL of a Redis that runs meanwhile; empty for a store before which none is tested."""
+    if store == QUEUED_STORE:
+        with Redis(appendonly=False) as server:
+            yield server.start()
+    else:
+        yield ""
+
+
+def is_for(program, store):
+    if program.name in QUEUED:
+        return store == QUEUED_STORE
+    return store != "sqlite" or program.name not in SHARED
+
+
 def run(folder, store):
     """Runs the programs against the store. Whether all went well."""
     missing = STORES[store].missing() if store in STORES else None
+    missing = missing or (Redis.missing() if store == QUEUED_STORE else None)
     if missing:
         print(f"1..1\nok 1 - {store} # SKIP NOT TESTED: {missing}", flush=True)
         return True
@@ -48,12 +68,13 @@ def run(folder, store):
                       if path.is_file() and os.access(path, os.X_OK)
                       and not path.name.endswith("-driver"))
     good = bool(programs)
-    with url_of(store) as url:
+    with url_of(store) as url, redis_of(store) as redis:
         for program in programs:
-            if store == "sqlite" and program.name in SHARED:
+            if not is_for(program, store):
                 continue
             print(f"# {store}: {program.name}", flush=True)
             environment = {**os.environ, "COUPON_CONTRACT_LEDGER": url,
+                           "COUPON_CONTRACT_REDIS": redis,
                            "CMOCKA_MESSAGE_OUTPUT": "TAP"}
             good = subprocess.run([program], env=environment, check=False).returncode == 0 and good
     return good

@@ -80,9 +80,13 @@ static void scene_begin(struct scene *scene, void **state) {
     wait_until_ready(scene);
 }
 
+static void stop(struct issuer *issuer) {
+    assert_int_equal(issuer_stop(issuer, &complaint), STATUS_OK);
+    issuer_free(issuer);
+}
+
 static void scene_end(struct scene *scene) {
-    assert_int_equal(issuer_stop(scene->issuer, &complaint), STATUS_OK);
-    issuer_free(scene->issuer);
+    stop(scene->issuer);
     assert_true(sound_issues(scene->ledger, scene->coupon_id) > 0);
 }
 
@@ -170,15 +174,13 @@ static void a_look_that_fails_refuses_nobody(void **state) {
     assert_int_equal(scene.claims[0].verdict, VERDICT_STORAGE_UNAVAILABLE);
     wait_until_ready(&scene);
     assert_int_equal(issuer_figures(scene.issuer).commit_failures, 1);
-    assert_int_equal(issuer_stop(scene.issuer, &complaint), STATUS_OK);
-    issuer_free(scene.issuer);
+    stop(scene.issuer);
 }
 
 static void who_asks_while_nothing_can_be_written_is_told_so(void **state) {
     struct scene scene;
     scene_begin(&scene, state);
-    assert_int_equal(issuer_stop(scene.issuer, &complaint), STATUS_OK);
-    issuer_free(scene.issuer);
+    stop(scene.issuer);
     struct issuer_sql_options options = options_of(state);
     options.probe_interval_us = 3600 * US_PER_SECOND;
     assert_int_equal(issuer_sql_start(&options, &scene.issuer, &complaint), STATUS_OK);
@@ -196,16 +198,14 @@ static void who_asks_while_nothing_can_be_written_is_told_so(void **state) {
                               .coupon = coupon_example(COUPON_UNLIMITED)};
     do_job(&scene, &command.job);
     assert_int_equal(command.status, STATUS_IO);
-    assert_int_equal(issuer_stop(scene.issuer, &complaint), STATUS_OK);
-    issuer_free(scene.issuer);
+    stop(scene.issuer);
 }
 
 /* What another program has written is published, without archived coupons. */
 static void quantities_are_published_as_they_are_in_the_ledger(void **state) {
     struct scene scene;
     scene_begin(&scene, state);
-    assert_int_equal(issuer_stop(scene.issuer, &complaint), STATUS_OK);
-    issuer_free(scene.issuer);
+    stop(scene.issuer);
     uint64_t second = add_open_coupon(scene.ledger, 5);
     struct settle_claim claims[] = {claim_of(scene.coupon_id, "a", "1"), claim_of(second, "a", "2"),
                                     claim_of(second, "b", "3")};
@@ -344,8 +344,7 @@ static void a_start_that_fails_says_why_and_leaves_nothing_behind(void **state) 
             int status = issuer_sql_start(&options, &issuer, &complaint);
             failed = failing_disarm();
             if (status == STATUS_OK) {
-                assert_int_equal(issuer_stop(issuer, &complaint), STATUS_OK);
-                issuer_free(issuer);
+                stop(issuer);
             } else {
                 assert_true(failed && issuer == NULL && complaint.text[0] != '\0');
             }
@@ -362,8 +361,7 @@ static void every_allocation_of_a_start_may_fail(void **state) {
         int status = issuer_sql_start(&options, &issuer, &complaint);
         failed = failing_disarm();
         if (status == STATUS_OK) {
-            assert_int_equal(issuer_stop(issuer, &complaint), STATUS_OK);
-            issuer_free(issuer);
+            stop(issuer);
         } else {
             assert_int_equal(status, STATUS_NO_MEMORY);
             assert_null(issuer);

@@ -74,28 +74,31 @@ class Run:
         print(json.dumps(figures))
         if self.options.result:
             Path(self.options.result).write_text(json.dumps(figures) + "\n")
-        return 1 if self.violations else 0
+        if not self.figures["issues"]:
+            print(f"{self.part}: nothing was issued, so nothing was tried", file=sys.stderr)
+        return 1 if self.violations or not self.figures["issues"] else 0
 
 
 def run_embedded(run):
-    folder = None
+    folder, figures = None, {}
     try:
         while run.going(run.options.rounds):
             if folder is None:
-                folder = embedded.Folder(run.programs)
+                folder, figures = embedded.Folder(run.programs), {}
                 first = run.rounds
-            figures = {}
             found = embedded.play_round(folder, run.random, run.tally, figures)
             last = run.rounds + 1 - first == embedded.FOLDER_ROUNDS or \
                 run.rounds + 1 == run.options.rounds
             if not found and (last or run.ended):
                 found = embedded.end_folder(folder)
-                run.figures.update(figures)
                 if not found:
+                    run.figures.update(figures)
                     folder.remove()
                     folder = None
             run.did(found)
     finally:
+        if folder:
+            run.figures.update(figures)
         if folder and not (run.violations and run.options.keep):
             folder.remove()
         elif folder:
@@ -163,9 +166,11 @@ def main():
         run_embedded if options.mode == "embedded" else run_distributed
     try:
         play(run)
-    except (RuntimeError, OSError, AssertionError, subprocess.SubprocessError):
-        if not run.ended:  # the signal that ends us may have ended a tool of this round too
+    except (RuntimeError, OSError, AssertionError, subprocess.SubprocessError) as error:
+        if not run.ended:
             raise
+        # The signal that ends us may have ended a tool of this round too, which does not count.
+        print(f"{part}: the round under way was given up: {error!r}", file=sys.stderr)
     return run.conclude()
 
 

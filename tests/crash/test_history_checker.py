@@ -86,6 +86,15 @@ def test_a_line_that_is_none_is_refused_with_its_place(ask, line):
     assert f"log:{LOG.count(chr(10)) + 1}: " in done.stderr
 
 
+def test_a_block_that_was_never_written_hides_nothing_behind_it(ask, tmp_path):
+    """As a cut leaves it: zeros where the file had grown and its bytes were not on the disk."""
+    lost = "claim 9 160 5 erin -\ntold 9 170 issued 3 503\n"  # the record has no such issue
+    assert ask(LOG + lost).returncode == 1
+    done = ask(LOG + "\0" * 40 + "\n" + lost)
+    assert done.returncode == 2 and f"log:{LOG.count(chr(10)) + 1}: " in done.stderr
+    assert ask(LOG + "\0" * 40).returncode == 0  # at the end nothing can hide
+
+
 @pytest.mark.parametrize("arguments", [[], ["log"], ["--record", "x"], ["log", "--record"],
                                        ["--no-such", "log", "--record", "x"],
                                        ["/no/such/log", "--record", "/no/such/record"]])

@@ -1,6 +1,8 @@
 """Some rounds of each crash loop (run.py runs as many as one likes), and proof that they can fail."""
 
+import argparse
 import collections
+import json
 import re
 import shutil
 import sqlite3
@@ -91,6 +93,21 @@ def test_nodes_and_workers_killed_again_and_again_keep_what_they_told(programs, 
         assert stage.verify() == []
     print(tally, figures)
     assert figures["issues"] > 10
+
+
+@pytest.mark.gate
+def test_rounds_in_which_nothing_was_issued_have_tried_nothing(programs, tmp_path):
+    import run  # noqa: PLC0415  tests/crash/run.py; other folders have one of this name
+    options = argparse.Namespace(build=programs.coupon.parents[2], seed=1,
+                                 result=tmp_path / "result")
+    made = run.Run(options, "kill-embedded")
+    made.did([])
+    assert made.conclude() == 1
+    assert json.loads(options.result.read_text())["rounds"] == 1
+    made.figures["issues"] = 1
+    assert made.conclude() == 0
+    made.did(["a violation"])
+    assert made.conclude() == 1
 
 
 # ---- that it can fail ------------------------------------------------------------------------

@@ -114,10 +114,10 @@ static void check_key(struct slice key) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *text = fuzz_exact((struct slice){(const char *)data, size});
     check_key((struct slice){text, size});
-    redisReplyObjectFunctions functions;
+    struct redis_reading reading;
     redisReader *reader = redisReaderCreate();
     assert(reader != NULL);
-    redis_reader_bound(reader, &functions);
+    redis_reading_init(&reading, reader, NULL);
     void *reply = NULL;
     redisReaderFeed(reader, text, size);
     while (redisReaderGetReply(reader, &reply) == REDIS_OK && reply != NULL) {

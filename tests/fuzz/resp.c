@@ -47,12 +47,12 @@ bool resp_command_take(struct slice *input, struct slice ret_words[static RESP_W
 }
 
 bool resp_is_one_reply(struct slice bytes) {
-    redisReplyObjectFunctions functions;
+    struct redis_reading reading;
     redisReader *reader = redisReaderCreate();
     void *first = NULL;
     void *second = NULL;
     assert(reader != NULL);
-    redis_reader_bound(reader, &functions);
+    redis_reading_init(&reading, reader, NULL);
     redisReaderFeed(reader, bytes.bytes, bytes.size);
     bool one = redisReaderGetReply(reader, &first) == REDIS_OK && first != NULL;
     one = one && redisReaderGetReply(reader, &second) == REDIS_OK && second == NULL &&
@@ -73,20 +73,4 @@ bool resp_says_not_done(struct slice bytes) {
         }
     }
     return false;
-}
-
-static bool is_string(const redisReply *reply) {
-    return reply->type == REDIS_REPLY_STRING;
-}
-
-bool resp_is_message(const redisReply *reply) {
-    if (reply->type != REDIS_REPLY_ARRAY) {
-        return reply->type == REDIS_REPLY_ERROR;
-    }
-    if (reply->elements != 3 || !is_string(reply->element[0]) || !is_string(reply->element[1])) {
-        return false;
-    }
-    struct slice kind = {reply->element[0]->str, reply->element[0]->len};
-    return slice_is(kind, "message") ||
-           (slice_is(kind, "subscribe") && reply->element[2]->type == REDIS_REPLY_INTEGER);
 }

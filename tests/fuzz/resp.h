@@ -4,8 +4,6 @@
 
 #include "base/base.h"
 
-#include <hiredis/hiredis.h>
-
 #define RESP_WORDS_MAX 8
 
 bool resp_begins(struct slice text, const char *word);
@@ -16,7 +14,5 @@ bool resp_command_take(struct slice *input, struct slice ret_words[static RESP_W
 bool resp_is_one_reply(struct slice bytes);
 /* Whether it is an answer that says: not done. */
 bool resp_says_not_done(struct slice bytes);
-/* Whether hiredis can take it from a connection that listens to a channel. */
-bool resp_is_message(const redisReply *reply);
 
 #endif

@@ -1,12 +1,15 @@
-"""The long proofs: how each is run in full, and the sentence that tells of its figures.
+"""The long proofs: how each is run in full, the sentence that tells of its figures, and which of
+these must not be 0 for anything to have been proven.
 
 Every command here takes --result FILE, ends with what it has when it is asked to (SIGTERM), and
 ends with 0 when all was kept, 1 when something was broken. Not for: the proofs themselves."""
 
+import math
 from dataclasses import dataclass
 from typing import Callable
 
 PYTHON = "/usr/bin/python3"
+IMAGES_IN_FULL, IMAGES_A_SECOND = 24000, 20
 
 
 @dataclass
@@ -16,6 +19,15 @@ class Proof:
     minutes: float       # in full, on two cores
     command: Callable    # (build folder, seconds or None) -> words, without --result
     tell: Callable       # result -> what it came to
+    checked: tuple       # keys of the result: 0 of these, and nothing was tried
+    broken: tuple = ("violations",)  # keys: more than 0 is a promise broken, also in half a run
+
+    def untried(self, result):
+        """The first figure without which nothing was proven, or None."""
+        return next((key for key in self.checked if not result.get(key)), None)
+
+    def is_broken(self, result):
+        return any(result.get(key) for key in self.broken)
 
 
 def of(word, count):
@@ -33,7 +45,8 @@ def simulation(program, seeds):
 
 
 def tell_simulation(result):
-    return (f"{of('seed', result['seeds'])}, {of('violation', result['violations'])}, "
+    return (f"{of('seed', result['seeds'])}, {of('claim', result['claims'])}, "
+            f"{of('violation', result['violations'])}, "
             f"{of('kind', result['fault_kinds'])} of faults hit")
 
 
@@ -50,14 +63,17 @@ def kill(mode, ledger, rounds):
 
 
 def tell_sums(*pairs):
-    """A teller that reads (word, key) pairs: "3 cuts, 0 violations"."""
+    """A teller that reads (word, key) pairs: "3 cuts, 0 violations". What a run did not come to is
+    told as 0."""
     def tell(result):
-        return ", ".join(of(word, result[key]) for word, key in pairs if key in result)
+        return ", ".join(of(word, result.get(key, 0)) for word, key in pairs)
     return tell
 
 
-TELL_KILLS = tell_sums(("round", "rounds"), ("violation", "violations"),
-                       ("kill at named places", "kills_at_failpoints"))
+TELL_KILLS = tell_sums(("round", "rounds"), ("claim", "claims"), ("issue", "issues"),
+                       ("violation", "violations"), ("kill at named places", "kills_at_failpoints"))
+KILLS = ("rounds", "claims", "issues", "kills_at_failpoints")
+SEEDS = ("seeds", "claims", "fault_kinds")
 
 
 def tell_coverage(result):
@@ -69,7 +85,8 @@ def tell_coverage(result):
 
 def tell_fuzz(result):
     quiet = result["quiet_cpu_seconds_min"] / 60
-    return (f"{of('target', result['targets_run'])}, {of('execution', result['executions'])}, "
+    of_all = "" if result["targets_run"] == result["targets"] else f" of {result['targets']}"
+    return (f"{of('target', result['targets_run'])}{of_all}, {of('execution', result['executions'])}, "
             f"{of('finding', result['findings'])}; the least quiet one ended {quiet:.0f} CPU minutes "
             "after its last new coverage")
 
@@ -83,7 +100,8 @@ def tell_slow(result):
 
 
 def tell_mutation(result):
-    return (f"{of('mutant', result['sample'])}: {result['killed']:,} killed, "
+    unjudged = f"{result['unjudged']:,} not judged, " if result["unjudged"] else ""
+    return (f"{of('mutant', result['sample'])}: {unjudged}{result['killed']:,} killed, "
             f"{result['survived']:,} survived, {result['same_code']:,} compile to the same code; "
             f"{result['score_percent']} %")
 
@@ -94,46 +112,65 @@ def fuzz(_build, seconds):
     return [PYTHON, "tests/fuzz/run.py", *limit, "--jobs", "2"]
 
 
-def disk(part):
-    return script("tests/crash/io/run.py", part, "--jobs", "2")
+def disk(part, minutes):
+    """In a part of the time only every so-many-th call fails: of all kinds, from beginning to end."""
+    def command(_build, seconds):
+        stride = math.ceil(60 * minutes / seconds) if seconds else 1
+        return [PYTHON, "tests/crash/io/run.py", part, "--jobs", "2", "--every", str(stride)]
+    return command
 
 
-IMAGES = tell_sums(("image", "images"), ("violation", "violations"))
+def images(_build, seconds):
+    """In a part of the time fewer images, of events from beginning to end."""
+    many = IMAGES_IN_FULL if seconds is None else max(1, int(seconds * IMAGES_A_SECOND))
+    return [PYTHON, "tests/crash/io/run.py", "images", "--jobs", "2", "--images", str(many)]
+
+
+IMAGES = tell_sums(("image", "images"), ("event", "events_cut"), ("violation", "violations"))
 FAULTS = tell_sums(("run", "runs"), ("fault", "faults"), ("violation", "violations"))
 MALLOC = tell_sums(("run in process", "in_process_runs"), ("run of the server", "memory_runs"),
                    ("run of its start", "memory_start_runs"), ("violation", "violations"))
-FRAMING = tell_sums(("case", "cases"), ("request", "sent"), ("laxity", "laxer"),
-                    ("violation", "violations"))
+FRAMING = tell_sums(("case", "cases"), ("request", "sent"), ("case behind a proxy", "behind_proxies"),
+                    ("laxity", "laxer"), ("violation", "violations"))
 FLOODS = tell_sums(("flood", "floods"), ("violation", "violations"))
 
 PROOFS = [
     Proof("sim", "the embedded server on a simulated disk, clock and crowd", 15,
-          simulation("simulate", 200000), tell_simulation),
+          simulation("simulate", 200000), tell_simulation, (*SEEDS, "issues", "starts")),
     Proof("sim-distributed", "nodes, workers, Redis and the ledger, simulated", 20,
-          simulation("distributed/simulate-distributed", 200000), tell_simulation),
-    Proof("images", "what a power cut may leave, at every event of a run", 20, disk("images"),
-          IMAGES),
-    Proof("faults", "every call on the disk fails in its turn, in process", 30, disk("faults"),
-          FAULTS),
-    Proof("process", "the same of the real server, over HTTP", 15, disk("process"), FAULTS),
-    Proof("malloc", "every allocation fails in its turn", 60, disk("malloc"), MALLOC),
+          simulation("distributed/simulate-distributed", 200000), tell_simulation,
+          (*SEEDS, "events")),
+    Proof("images", "what a power cut may leave, at every event of a run", 20, images,
+          IMAGES, ("images", "events_cut")),
+    Proof("faults", "every call on the disk fails in its turn, in process", 30, disk("faults", 30),
+          FAULTS, ("runs", "faults", "asks")),
+    Proof("process", "the same of the real server, over HTTP", 15, disk("process", 15), FAULTS,
+          ("runs", "faults", "answers")),
+    Proof("malloc", "every allocation fails in its turn", 150, disk("malloc", 150), MALLOC,
+          ("in_process_runs", "in_process_faults")),
     Proof("power", "real power cuts of an ext4 under load", 6,
           script("tests/crash/run.py", "power", "--cuts", "200"),
-          tell_sums(("cut", "rounds"), ("violation", "violations"))),
-    Proof("kill", "kill -9 of the embedded server", 10, kill("embedded", "", 1000), TELL_KILLS),
+          tell_sums(("cut", "rounds"), ("claim", "claims"), ("issue", "issues"),
+                    ("violation", "violations")), ("rounds", "claims", "issues")),
+    Proof("kill", "kill -9 of the embedded server", 10, kill("embedded", "", 1000), TELL_KILLS,
+          KILLS),
     *(Proof(f"kill-{mode}-{ledger}", f"kill -9 in mode {mode} on {server}", 6,
-            kill(mode, ledger, 200), TELL_KILLS)
+            kill(mode, ledger, 200), TELL_KILLS, KILLS)
       for mode in ("sql", "redis")
       for ledger, server in (("mysql", "MariaDB"), ("postgres", "PostgreSQL"))),
     Proof("framing", "requests that smuggle, beside nginx and haproxy", 1,
-          script("tests/hostile/run.py", "framing"), FRAMING),
+          script("tests/hostile/run.py", "framing"), FRAMING,
+          ("cases", "sent", "behind_proxies")),
     Proof("slow", "5,000 slow clients beside honest ones", 3,
-          script("tests/hostile/run.py", "slow", "--connections", "5000"), tell_slow),
-    Proof("floods", "clients that flood", 2, script("tests/hostile/run.py", "floods"), FLOODS),
+          script("tests/hostile/run.py", "slow", "--connections", "5000"), tell_slow,
+          ("connections", "worst_times")),
+    Proof("floods", "clients that flood", 2, script("tests/hostile/run.py", "floods"), FLOODS,
+          ("floods", "connections")),
     Proof("fuzz", "each libFuzzer target, until it found nothing new for a CPU hour", 480, fuzz,
-          tell_fuzz),
+          tell_fuzz, ("targets_run", "executions"), ("findings", "failed")),
     Proof("coverage", "which branches the tests take", 30, script("tests/coverage/run.py"),
-          tell_coverage),
+          tell_coverage, ("tests", "branches"), ()),
     Proof("mutation", "500 faults put into the code: how many the tests notice", 240,
-          script("tests/coverage/mutate.py", "--sample", "500"), tell_mutation),
+          script("tests/coverage/mutate.py", "--sample", "500"), tell_mutation, ("killed",),
+          ()),
 ]

@@ -1,25 +1,23 @@
 """The table of the last runs in docs/reliability.md: a row a proof, between two marks. What was
 not run keeps its row; the words around the table are people's."""
 
-import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "reliability.md"
+sys.path.append(str(ROOT / "bench"))
+from suite import machine  # noqa: E402  the measurements' own
+
 BEGIN, END = "<!-- proofs: begin -->", "<!-- proofs: end -->"
 HEAD = ("| proof | what it came to | kept | took | commit | day |", "|---|---|---|---|---|---|")
 
 
 def commit():
-    """The tree's commit, with "+" behind it when files differ from it."""
-    def git(*words):
-        return subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True,
-                              check=False).stdout.strip()
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".",
-                  f":!{DOCUMENT.relative_to(ROOT)}")
-    return (git("rev-parse", "--short", "HEAD") or "none") + ("+" if changed else "")
+    """What is proven; the document's own rows are no change of it."""
+    return machine.commit(DOCUMENT.relative_to(ROOT)) or "none"
 
 
 def duration(seconds):
@@ -38,6 +36,7 @@ class Row:
     seconds: float
     commit: str = field(default_factory=commit)
     day: str = field(default_factory=lambda: time.strftime("%Y-%m-%d", time.gmtime()))
+    counts: bool = True  # it tried the promise: it takes the place of the row before it
 
     def cells(self):
         return (self.name, self.figures, "yes" if self.kept else "NO", duration(self.seconds),

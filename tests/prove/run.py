@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from proofs import PROOFS
-from record import DOCUMENT, Row, recorded
+from record import DOCUMENT, Row, commit, recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "prove"
@@ -63,40 +63,59 @@ def end(process):
 
 
 def run_command(command, log_path, budget):
-    """Its output is shown and kept. Returns the exit code."""
+    """Its output is kept. Returns the exit code, and whether it was ended before it was through."""
     with open(log_path, "w", encoding="utf-8") as log:
         log.write(" ".join(map(str, command)) + "\n")
         log.flush()
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=subprocess.STDOUT)
         try:
-            return process.wait(timeout=budget)
+            return process.wait(timeout=budget), False
         except subprocess.TimeoutExpired:
-            return end(process)
+            return end(process), True
         except KeyboardInterrupt:
             end(process)
             raise
 
 
 def read_result(path):
+    """The figures, or None."""
     try:
-        return json.loads(path.read_text())
+        result = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
+    return result if isinstance(result, dict) else None
 
 
-def run_proof(proof, budget):
-    """The row it comes to. One that tells nothing has failed, whatever its exit code."""
+def told(proof, result, code, cut):
+    """(what it came to, whether all was kept, whether that is for the document). Kept is what tells
+    figures, tried something, found nothing and ended well; a run that tried nothing, or was ended
+    before it could judge, says nothing about the promise."""
+    if result is None or code not in (KEPT_CODE, BROKEN_CODE):
+        return f"told nothing, ended with {code}", False, False
+    untried, broken = proof.untried(result), proof.is_broken(result)
+    try:
+        figures = proof.tell(result)
+    except KeyError as missing:
+        return f"told nothing of {missing}", False, False
+    if untried:
+        figures += f"; tried nothing: {untried} 0"
+    if result.get("complete") is False:
+        figures += "; cut short"
+    kept = code == KEPT_CODE and not untried and not broken
+    return figures, kept, kept or broken or not (untried or cut)
+
+
+def run_proof(proof, budget, built_from):
+    """The row it comes to."""
     result_path = KEPT / f"{proof.name}.json"
     result_path.unlink(missing_ok=True)
     begin = time.monotonic()
-    code = run_command([*proof.command(ROOT / "build", budget), "--result", result_path],
-                       KEPT / f"{proof.name}.log", budget)
+    code, cut = run_command([*proof.command(ROOT / "build", budget), "--result", result_path],
+                            KEPT / f"{proof.name}.log", budget)
     seconds = time.monotonic() - begin
-    result = read_result(result_path)
-    if result is None or code not in (KEPT_CODE, BROKEN_CODE):
-        return Row(proof.name, f"told nothing, ended with {code}", False, seconds)
-    return Row(proof.name, proof.tell(result), code == KEPT_CODE, seconds)
+    figures, kept, counts = told(proof, read_result(result_path), code, cut)
+    return Row(proof.name, figures, kept, seconds, built_from, counts=counts)
 
 
 def main():
@@ -104,14 +123,15 @@ def main():
     proofs = [proof for proof in PROOFS if not options.proofs or proof.name in options.proofs]
     KEPT.mkdir(parents=True, exist_ok=True)
     seconds = budgets(proofs, options.minutes)
+    built_from = commit()  # the tree may be another when a long proof ends
     rows = []
     for proof in proofs:
         budget = seconds[proof.name]
         size = "in full" if budget is None else f"for {budget:.0f} s"
         print(f"prove: {proof.name}, {size}; see build/prove/{proof.name}.log", file=sys.stderr)
-        rows.append(run_proof(proof, budget))
+        rows.append(run_proof(proof, budget, built_from))
         print(rows[-1].line(), flush=True)
-        if not options.keep_document and rows[-1].kept:
+        if not options.keep_document and rows[-1].counts:
             DOCUMENT.write_text(recorded(DOCUMENT.read_text(), rows[-1]))
     broken = [row.name for row in rows if not row.kept]
     print(f"{len(rows) - len(broken)} kept, {len(broken)} broken"

@@ -2,29 +2,12 @@
  * gather them for the writer. See run.h. */
 #include "sim/run.h"
 
+#include "history.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 /* ---- attempts ---- */
-
-static const char *verdict_text(enum verdict verdict) {
-    static const char *const texts[] = {
-        [VERDICT_ISSUED] = "issued",
-        [VERDICT_REPLAYED] = "replayed",
-        [VERDICT_ALREADY_ISSUED] = "already-issued",
-        [VERDICT_NO_SUCH_COUPON] = "no-such-coupon",
-        [VERDICT_PAUSED] = "paused",
-        [VERDICT_NOT_STARTED] = "not-started",
-        [VERDICT_ENDED] = "ended",
-        [VERDICT_SOLD_OUT] = "sold-out",
-        [VERDICT_ADMITTED] = "admitted",
-        [VERDICT_OVERLOADED] = "overloaded",
-        [VERDICT_STORAGE_UNAVAILABLE] = "storage-unavailable",
-        [VERDICT_OUTCOME_UNKNOWN] = "outcome-unknown",
-        [VERDICT_STARTING] = "starting",
-    };
-    return texts[verdict];
-}
 
 static bool is_business(enum verdict verdict) {
     return verdict < VERDICT_ADMITTED;
@@ -146,7 +129,8 @@ static void answer(struct attempt *attempt, const struct claim *claim) {
     attempt->claim.verdict = claim->verdict;
     attempt->claim.rank = claim->rank;
     attempt->claim.issued_at_us = claim->issued_at_us;
-    world_trace("attempt %u: %s rank %u", number, verdict_text(claim->verdict), claim->rank);
+    world_trace("attempt %u: %s rank %u", number, history_verdict_word(claim->verdict),
+                claim->rank);
     if (attempt->echo) {
         return;
     }

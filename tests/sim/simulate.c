@@ -43,6 +43,7 @@ struct tally {
     uint64_t hashes; /* of all traces, together */
     uint64_t seed;   /* under way, or failed */
     bool failed;
+    pid_t process;
     char violation[1024];
 };
 
@@ -188,8 +189,13 @@ static unsigned kinds_hit(const struct tally *all) {
 }
 
 static void write_result(const struct tally *all, double seconds) {
-    FILE *file = simulation.options.result ? fopen(simulation.options.result, "w") : NULL;
+    const char *path = simulation.options.result;
+    FILE *file = path ? fopen(path, "w") : NULL;
     if (!file) {
+        if (path) {
+            perror(path);
+            exit(2);
+        }
         return;
     }
     fprintf(file,
@@ -240,7 +246,24 @@ static void show_progress(void) {
             seconds_now() - simulation.begin);
 }
 
-/* Until every job is over; one that found something ends the others. */
+/* One that found something ends the others; so does one that is gone without a word, killed by the
+ * system for instance: its seeds were not judged. */
+static void note_end(pid_t process, int status) {
+    struct tally *tally = simulation.tallies;
+    while (tally->process != process) {
+        tally++;
+    }
+    if (status != 0) {
+        *simulation.stops = true;
+        if (!tally->failed) {
+            tally->failed = true;
+            snprintf(tally->violation, sizeof(tally->violation), "its job was ended, by signal %d",
+                     WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+        }
+    }
+}
+
+/* Until every job is over. */
 static void wait_for_jobs(unsigned running) {
     double next = simulation.begin + 2;
     while (running > 0) {
@@ -249,7 +272,7 @@ static void wait_for_jobs(unsigned running) {
         pid_t ended = waitpid(-1, &status, WNOHANG);
         if (ended > 0) {
             running--;
-            *simulation.stops = *simulation.stops || status != 0;
+            note_end(ended, status);
             continue;
         }
         nanosleep(&breath, NULL);
@@ -258,6 +281,13 @@ static void wait_for_jobs(unsigned running) {
             next += 5;
         }
     }
+}
+
+/* Not all could be started: part of the seeds would be left out. */
+static void __attribute__((noreturn)) exit_without_jobs(unsigned started) {
+    *simulation.stops = true;
+    wait_for_jobs(started);
+    exit(2);
 }
 
 static int run_jobs(void) {
@@ -272,9 +302,9 @@ static int run_jobs(void) {
         }
         if (child < 0) {
             perror("simulate: fork");
-            *simulation.stops = true;
-            simulation.options.jobs = i;
+            exit_without_jobs(i);
         }
+        simulation.tallies[i].process = child;
     }
     wait_for_jobs(simulation.options.jobs);
     return tell();

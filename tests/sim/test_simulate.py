@@ -89,6 +89,19 @@ def test_it_ends_with_what_it_has_when_it_is_told_to(tmp_path):
     assert json.loads(result_path.read_text())["seeds"] > 0
 
 
+def test_a_job_that_is_lost_is_no_promise_kept(tmp_path):
+    result_path = tmp_path / "result.json"
+    with subprocess.Popen([SIMULATE, "--seconds", "600", "--jobs", "2", "--result", result_path],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stderr.readline()
+        jobs = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(jobs[0]), signal.SIGKILL)
+        told, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "VIOLATION: its job was ended, by signal 9" in told
+    assert json.loads(result_path.read_text())["violations"] == 1
+
+
 @pytest.mark.parametrize("arguments", [("--seed", "x"), ("--seeds", "0"), ("--bug", "no-such"),
                                        ("--jobs", "0"), ("more",), ("--no-such-option",)])
 def test_wrong_use_is_told(arguments):

@@ -38,7 +38,7 @@ def test_a_document_without_marks_is_refused():
 
 
 def test_minutes_are_shared_out():
-    proofs = [Proof("a", "", 1, None, None), Proof("b", "", 3, None, None)]
+    proofs = [Proof("a", "", 1, None, None, ()), Proof("b", "", 3, None, None, ())]
     assert prove.budgets(proofs, 8) == {"a": 120, "b": 360}
     assert prove.budgets(proofs, None) == {"a": None, "b": None}
 
@@ -57,8 +57,8 @@ def made(tmp_path, monkeypatch):
     monkeypatch.setattr(prove, "KEPT", tmp_path)
 
     def make(script, budget=None):
-        proof = Proof("it", "", 1, lambda *_: ["sh", "-c", script, "sh"], json.dumps)
-        return prove.run_proof(proof, budget)
+        proof = Proof("it", "", 1, lambda *_: ["sh", "-c", script, "sh"], json.dumps, ("n",))
+        return prove.run_proof(proof, budget, "abc1234")
     return make
 
 
@@ -74,3 +74,94 @@ def test_a_proof_is_kept_broken_or_tells_nothing(made):
 def test_a_proof_whose_time_is_up_tells_what_it_has(made):
     told = made('trap \'echo "{\\"n\\": 2}" > "$2"; exit 0\' TERM; while :; do sleep 0.05; done', 0.3)
     assert told.kept and told.figures == '{"n": 2}'
+
+
+def test_a_run_that_tried_nothing_is_not_kept_and_takes_no_row(made):
+    for result in ("{}", '{\\"n\\": 0}'):
+        nothing = made(f'echo "{result}" > "$2"')
+        assert not nothing.kept and not nothing.counts and "tried nothing: n 0" in nothing.figures
+
+
+def test_violations_are_broken_whatever_the_exit_code_says(made):
+    for code in (0, 1):
+        broken = made(f'echo "{{\\"n\\": 3, \\"violations\\": 1}}" > "$2"; exit {code}')
+        assert not broken.kept and broken.counts
+
+
+def test_a_run_that_was_cut_short_says_so_and_breaks_nothing_that_it_did_not_find(made):
+    told = made('echo "{\\"n\\": 2, \\"complete\\": false}" > "$2"')
+    assert told.kept and told.figures.endswith("; cut short")
+    cut = made('trap \'echo "{\\"n\\": 2}" > "$2"; exit 1\' TERM; while :; do sleep 0.05; done', 0.3)
+    assert not cut.kept and not cut.counts
+
+
+@pytest.fixture
+def document(made, tmp_path, monkeypatch):
+    """Runs ./dev prove with one proof, a shell script; returns the document afterwards."""
+    path = tmp_path / "reliability.md"
+    path.write_text(recorded(DOCUMENT, row("it", "the run before")))
+    monkeypatch.setattr(prove, "DOCUMENT", path)
+    monkeypatch.setattr(sys, "argv", ["prove"])
+
+    def run(script):
+        proof = Proof("it", "", 1, lambda *_: ["sh", "-c", script, "sh"], json.dumps, ("n",))
+        monkeypatch.setattr(prove, "PROOFS", [proof])
+        code = prove.main()
+        return code, path.read_text()
+    return run
+
+
+def test_a_row_names_the_commit_that_all_began_with(document, monkeypatch):
+    commits = iter(["before", "after"])
+    monkeypatch.setattr(prove, "commit", lambda: next(commits))
+    assert "| before |" in document('echo "{\\"n\\": 1}" > "$2"')[1]
+
+
+def test_a_promise_that_was_broken_stands_in_the_document(document):
+    code, text = document('echo "{\\"n\\": 1, \\"violations\\": 2}" > "$2"; exit 1')
+    assert code == 1 and "the run before" not in text and "| NO |" in text
+
+
+@pytest.mark.parametrize("script", ["exit 2", 'echo "{}" > "$2"', 'echo "{}" > "$2"; exit 1'])
+def test_a_proof_that_could_not_run_leaves_the_row_of_the_one_before(document, script):
+    code, text = document(script)
+    assert code == 1 and "the run before" in text and "| NO |" not in text
+
+
+FIGURES = {  # a result of each proof, as its program writes it; what is not here is 0
+    "sim": {"seeds": 1, "claims": 1, "fault_kinds": 1, "issues": 1, "starts": 1, "violations": 0},
+    "coverage": {"tests": 1, "branches": 1, "branches_all_percent": 99.0},
+    "fuzz": {"targets": 2, "targets_run": 1, "executions": 5, "findings": 0,
+             "quiet_cpu_seconds_min": 60},
+    "mutation": {"sample": 5, "killed": 4, "survived": 1, "same_code": 0, "unjudged": 0,
+                 "score_percent": 80.0},
+    "slow": {"connections": 5000, "worst_times": 1.1, "violations": 0},
+}
+
+
+@pytest.mark.parametrize("proof", PROOFS, ids=lambda proof: proof.name)
+def test_each_figure_that_a_proof_needs_is_missed(proof):
+    result = FIGURES.get(proof.name, FIGURES["sim"] if proof.name.startswith("sim") else {})
+    result = {**{key: 1 for key in proof.checked}, **{key: 0 for key in proof.broken}, **result}
+    assert proof.checked
+    assert prove.told(proof, result, 0, False)[1:] == (True, True)
+    for key in proof.checked:
+        assert not prove.told(proof, {**result, key: 0}, 0, False)[1], key
+    for key in proof.broken:
+        assert not prove.told(proof, {**result, key: 1}, 0, False)[1], key
+
+
+def test_in_half_the_time_every_second_call_fails_and_every_event_is_cut():
+    faults, images = (next(proof for proof in PROOFS if proof.name == name)
+                      for name in ("faults", "images"))
+    assert faults.command(Path("build"), None)[-2:] == ["--every", "1"]
+    assert faults.command(Path("build"), 30 * faults.minutes)[-2:] == ["--every", "2"]
+    full, part = (int(images.command(Path("build"), seconds)[-1]) for seconds in (None, 60))
+    assert 0 < part < full
+
+
+def test_a_part_that_did_not_run_is_told_as_none():
+    fuzz, = (proof for proof in PROOFS if proof.name == "fuzz")
+    assert "1 target of 2, 5 executions" in fuzz.tell(FIGURES["fuzz"])
+    malloc, = (proof for proof in PROOFS if proof.name == "malloc")
+    assert "0 runs of its start" in malloc.tell({"in_process_runs": 3})

@@ -10,15 +10,13 @@
  * success, which must be caught. Called by run.py, and by the gate with --runs. Exit code 0: all
  * runs kept every promise; 1: one did not; 2: wrong use. */
 #include "judge.h"
+#include "runner.h"
 #include "shim_memory.h"
 #include "shim_system.h"
 #include "shim_vfs.h"
 #include "story.h"
 
-#include <errno.h>
-#include <ftw.h>
 #include <getopt.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +30,6 @@ enum layer { LAYER_VFS, LAYER_SYSTEM, LAYER_MEMORY };
 #define BIT(operation) (1 << (operation))
 #define ALL_CALLS      (BIT(FAULT_ALLOCATE) - 1)
 #define MAKES_NAMES    (BIT(FAULT_OPEN) | BIT(FAULT_NAME))
-
-#define TELL_SECONDS 5
 
 struct kind {
     const char *name;
@@ -94,28 +90,11 @@ static struct {
     uint64_t hits;
     uint64_t violations;
     uint64_t modes_done;
+    uint64_t modes_struck; /* at least one call */
     struct tally sums;
 } total;
 
-static volatile sig_atomic_t stopped;
-
-static void on_stop(int signal) {
-    (void)signal;
-    stopped = 1;
-}
-
 /* ---- one run ---- */
-
-static int remove_one(const char *path, const struct stat *facts, int kind, struct FTW *walk) {
-    (void)facts;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
-static void root_remove(const char *root) {
-    nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 static void __attribute__((noreturn))
 run_child(struct tally *tally, const struct kind *kind, const struct mode *mode, bool plant,
@@ -146,12 +125,8 @@ run_child(struct tally *tally, const struct kind *kind, const struct mode *mode,
 /* Whether the run was as it must be. */
 static bool run_once(struct tally *tally, const struct kind *kind, const struct mode *mode,
                      int64_t n, bool plant) {
-    char root[] = "/dev/shm/coupon-io-XXXXXX";
-    int state = 0;
-    if (!mkdtemp(root)) {
-        fprintf(stderr, "io-faults: no folder in /dev/shm: %s\n", strerror(errno));
-        exit(2);
-    }
+    char root[] = RUNNER_FOLDER;
+    runner_folder_make(root);
     *tally = (struct tally){.fault = {.operations = kind->operations,
                                       .first = n,
                                       .last = mode->ever ? INT64_MAX : n + (kind->half ? 1 : 0),
@@ -161,13 +136,8 @@ static bool run_once(struct tally *tally, const struct kind *kind, const struct 
     if (child == 0) {
         run_child(tally, kind, mode, plant, root);
     }
-    while (child < 0 || waitpid(child, &state, 0) < 0) {
-        if (child < 0 || errno != EINTR) {
-            fprintf(stderr, "io-faults: no process: %s\n", strerror(errno));
-            exit(2);
-        }
-    }
-    root_remove(root);
+    int state = runner_wait(child);
+    runner_folder_remove(root);
     if (WIFEXITED(state) && WEXITSTATUS(state) == 0) {
         return true;
     }
@@ -189,10 +159,7 @@ static void count_run(const struct tally *tally, bool kept) {
 }
 
 static void tell(const struct kind *kind, const struct mode *mode, int64_t n) {
-    static time_t last;
-    time_t now = time(NULL);
-    if (now - last >= TELL_SECONDS) {
-        last = now;
+    if (runner_tells()) {
         fprintf(stderr, "%s %s: call %lld, %llu runs, %llu not kept\n", kind->name, mode->name,
                 (long long)n, (unsigned long long)total.runs, (unsigned long long)total.violations);
     }
@@ -231,8 +198,9 @@ static void run_mode(struct tally *tally, const struct kind *kind, size_t mode_i
     int64_t n = stretch.first;
     uint64_t runs = total.runs;
     uint64_t violations = total.violations;
+    uint64_t hits = total.hits;
     bool hit = true;
-    for (; hit && n <= stretch.last && !stopped; n += stretch.stride) {
+    for (; hit && n <= stretch.last && !runner_stopped(); n += stretch.stride) {
         bool kept = run_once(tally, kind, mode, n, options->plant);
         hit = atomic_load(&tally->fault.hits) > 0;
         count_run(tally, kept);
@@ -242,27 +210,26 @@ static void run_mode(struct tally *tally, const struct kind *kind, size_t mode_i
             mode->name, (unsigned long long)(total.runs - runs), (long long)(n - stretch.stride),
             (long long)atomic_load(&tally->fault.calls),
             (unsigned long long)(total.violations - violations));
-    total.modes_done += stopped ? 0 : 1;
+    total.modes_done += runner_stopped() ? 0 : 1;
+    total.modes_struck += !runner_stopped() && total.hits > hits;
 }
 
 /* ---- the whole ---- */
 
 static void write_result(const char *path, double seconds) {
-    FILE *file = path ? fopen(path, "w") : NULL;
-    if (path && !file) {
-        fprintf(stderr, "io-faults: cannot write %s: %s\n", path, strerror(errno));
-        exit(2);
-    }
+    FILE *file = runner_result(path);
     if (file) {
         fprintf(file,
                 "{\"part\":\"io-faults\",\"runs\":%llu,\"faults\":%llu,\"asks\":%llu,"
                 "\"refused\":%llu,\"unknown\":%llu,\"unknown_found_made\":%llu,\"restarts\":%llu,"
-                "\"kinds_and_modes\":%llu,\"violations\":%llu,\"complete\":%s,\"seconds\":%.0f}\n",
+                "\"kinds_and_modes\":%llu,\"kinds_and_modes_struck\":%llu,\"violations\":%llu,"
+                "\"complete\":%s,\"seconds\":%.0f}\n",
                 (unsigned long long)total.runs, (unsigned long long)total.hits,
                 (unsigned long long)total.sums.asks, (unsigned long long)total.sums.refused,
                 (unsigned long long)total.sums.unknown, (unsigned long long)total.sums.found,
                 (unsigned long long)total.sums.restarts, (unsigned long long)total.modes_done,
-                (unsigned long long)total.violations, stopped ? "false" : "true", seconds);
+                (unsigned long long)total.modes_struck, (unsigned long long)total.violations,
+                runner_stopped() ? "false" : "true", seconds);
         fclose(file);
     }
 }
@@ -274,6 +241,14 @@ static bool choose(struct options *options, const char *name) {
         if (strncmp(kinds[i].name, name, size) == 0) {
             options->chosen[i] = found = true;
         }
+    }
+    return found;
+}
+
+static bool is_mode(const char *name) {
+    bool found = false;
+    for (size_t i = 0; i < COUNT_OF(modes); i++) {
+        found = found || strcmp(modes[i].name, name) == 0;
     }
     return found;
 }
@@ -293,7 +268,7 @@ static bool options_read(int argc, char **argv, struct options *options) {
                : name == 'f' ? (options->first = strtoll(optarg, NULL, 10)) > 0
                : name == 'e' ? (options->every = strtoll(optarg, NULL, 10)) > 0
                : name == 'n' ? (options->runs = strtoll(optarg, NULL, 10)) > 0
-               : name == 'm' ? (options->mode = optarg) != NULL
+               : name == 'm' ? is_mode(options->mode = optarg)
                : name == 'r' ? (options->result = optarg) != NULL
                              : name == 'p' && (options->plant = true);
     }
@@ -313,13 +288,11 @@ int main(int argc, char **argv) {
     struct tally *tally =
         mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert(tally != MAP_FAILED);
-    struct sigaction action = {.sa_handler = on_stop};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    runner_begin("io-faults");
     judge_silence();
     time_t begin = time(NULL);
     for (size_t k = 0; k < COUNT_OF(kinds); k++) {
-        for (size_t m = 0; options.chosen[k] && m < COUNT_OF(modes) && !stopped; m++) {
+        for (size_t m = 0; options.chosen[k] && m < COUNT_OF(modes) && !runner_stopped(); m++) {
             if (!options.mode || strcmp(options.mode, modes[m].name) == 0) {
                 run_mode(tally, &kinds[k], m, &options);
             }

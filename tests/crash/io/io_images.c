@@ -14,12 +14,10 @@
  * were right; 1: one was not; 2: wrong use. */
 #include "disk.h"
 #include "judge.h"
+#include "runner.h"
 #include "shim_memory.h"
 
-#include <errno.h>
-#include <ftw.h>
 #include <getopt.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +29,7 @@
 
 #define AGAIN_EVERY  12 /* of so many images one is interrupted again … */
 #define AGAIN_IMAGES 3  /* … in so many ways */
-#define TELL_SECONDS 5
+#define TOLD_CODE    9  /* of a process that has counted what it found */
 
 struct options {
     int64_t images;
@@ -60,35 +58,10 @@ struct tally {
     _Atomic uint64_t violations;
     _Atomic uint64_t with_pending; /* found with what was not told yet */
     _Atomic uint64_t without_record;
+    _Atomic uint64_t events_cut;
 };
 
 static struct tally *tally;
-static volatile sig_atomic_t stopped;
-
-static void on_stop(int signal) {
-    (void)signal;
-    stopped = 1;
-}
-
-/* ---- folders ---- */
-
-static int remove_one(const char *path, const struct stat *facts, int kind, struct FTW *walk) {
-    (void)facts;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
-static void folder_remove(const char *folder) {
-    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void folder_make(char *pattern) {
-    if (!mkdtemp(pattern)) {
-        fprintf(stderr, "io-images: no folder in /dev/shm: %s\n", strerror(errno));
-        exit(2);
-    }
-}
 
 static bool is_there(const char *folder, const char *name) {
     char path[PATH_MAX];
@@ -113,8 +86,8 @@ static void record_end(void) {
 
 static void record_story(struct stream *stream) {
     static struct fault fault; /* counts nothing */
-    char root[] = "/dev/shm/coupon-io-XXXXXX";
-    folder_make(root);
+    char root[] = RUNNER_FOLDER;
+    runner_folder_make(root);
     struct story story = {.root = root,
                           .fault = &fault,
                           .mend_after = STORY_NEVER,
@@ -122,7 +95,7 @@ static void record_story(struct stream *stream) {
     record_begin(stream, &fault, root);
     story_run(&story);
     record_end();
-    folder_remove(root);
+    runner_folder_remove(root);
 }
 
 /* ---- judging an image ---- */
@@ -234,7 +207,7 @@ static bool judge_again(const struct stream *stream, const struct moment *moment
     static struct fault fault;
     struct stream opening = {0};
     struct disk *disk = disk_new();
-    char image[] = "/dev/shm/coupon-io-XXXXXX";
+    char image[] = RUNNER_FOLDER;
     char below[PATH_MAX];
     bool right;
     disk_adopt(disk, folder, "");
@@ -250,13 +223,13 @@ static bool judge_again(const struct stream *stream, const struct moment *moment
         kept = (i + 1) * AGAIN_IMAGES / opening.count;
         struct buffer text = {0};
         memcpy(image + sizeof(image) - 7, "XXXXXX", 6);
-        folder_make(image);
+        runner_folder_make(image);
         snprintf(below, sizeof(below), "%s/again", image);
         disk_image(disk, seed + i, below);
         right = judge_lying(stream, moment, below, &text) && judge_opened(below, text.bytes);
         atomic_fetch_add(&tally->again, 1);
         buffer_done(&text);
-        folder_remove(image);
+        runner_folder_remove(image);
     }
     disk_free(disk);
     stream_done(&opening);
@@ -338,31 +311,29 @@ judge_event(const struct stream *stream, const struct disk *disk, const struct m
             atomic_fetch_add(&tally->violations, 1);
             right = false;
         }
-        folder_remove(image);
+        runner_folder_remove(image);
     }
     fflush(stderr);
-    _exit(right ? 0 : 1);
+    _exit(right ? 0 : TOLD_CODE);
 }
 
 static void cut_power(const struct stream *stream, const struct disk *disk,
                       const struct moment *moment, size_t event, uint64_t images,
                       const struct options *options) {
-    char root[] = "/dev/shm/coupon-io-XXXXXX";
-    int state = 0;
-    folder_make(root);
+    char root[] = RUNNER_FOLDER;
+    runner_folder_make(root);
     pid_t child = fork();
     if (child == 0) {
         judge_event(stream, disk, moment, event, images, options, root);
     }
-    while (child < 0 || waitpid(child, &state, 0) < 0) {
-        if (child < 0 || errno != EINTR) {
-            fprintf(stderr, "io-images: no process: %s\n", strerror(errno));
-            exit(2);
-        }
-    }
-    folder_remove(root);
-    if (!WIFEXITED(state)) {
-        fprintf(stderr, "not right: event %zu: signal %d\n", event, WTERMSIG(state));
+    int state = runner_wait(child);
+    runner_folder_remove(root);
+    atomic_fetch_add(&tally->events_cut, 1);
+    /* Else its images were not judged to the end. */
+    if (!WIFEXITED(state) || (WEXITSTATUS(state) != 0 && WEXITSTATUS(state) != TOLD_CODE)) {
+        fprintf(stderr, "not right: event %zu: %s %d\n", event,
+                WIFEXITED(state) ? "exit code" : "signal",
+                WIFEXITED(state) ? WEXITSTATUS(state) : WTERMSIG(state));
         atomic_fetch_add(&tally->violations, 1);
     }
 }
@@ -382,10 +353,7 @@ static uint64_t images_of(const struct options *options, size_t number, size_t c
 }
 
 static void tell(size_t event, size_t count) {
-    static time_t last;
-    time_t now = time(NULL);
-    if (now - last >= TELL_SECONDS) {
-        last = now;
+    if (runner_tells()) {
         fprintf(stderr, "event %zu of %zu: %llu images, %llu not right\n", event, count,
                 (unsigned long long)atomic_load(&tally->images),
                 (unsigned long long)atomic_load(&tally->violations));
@@ -397,7 +365,7 @@ static void cut_everywhere(const struct stream *stream, const struct options *op
     struct moment moment = {.folder = "data"};
     size_t count = disk_events(stream);
     size_t number = 0; /* of the events of the disk */
-    for (size_t i = 0; i < stream->count && !stopped; i++) {
+    for (size_t i = 0; i < stream->count && !runner_stopped(); i++) {
         const struct stream_event *event = &stream->events[i];
         disk_follow(disk, event, options->lie);
         moment_follow(&moment, stream, event);
@@ -417,22 +385,20 @@ static void cut_everywhere(const struct stream *stream, const struct options *op
 /* ---- the whole ---- */
 
 static void write_result(const struct options *options, size_t events, double seconds) {
-    FILE *file = options->result ? fopen(options->result, "w") : NULL;
-    if (options->result && !file) {
-        fprintf(stderr, "io-images: cannot write %s: %s\n", options->result, strerror(errno));
-        exit(2);
-    }
+    FILE *file = runner_result(options->result);
     if (file) {
         fprintf(file,
-                "{\"part\":\"io-images\",\"events\":%zu,\"images\":%llu,\"images_of_openings\":"
+                "{\"part\":\"io-images\",\"events\":%zu,\"events_cut\":%llu,\"images\":%llu,"
+                "\"images_of_openings\":"
                 "%llu,\"found_with_untold\":%llu,\"before_the_record\":%llu,\"violations\":%llu,"
                 "\"seed\":%llu,\"complete\":%s,\"seconds\":%.0f}\n",
-                events, (unsigned long long)atomic_load(&tally->images),
+                events, (unsigned long long)atomic_load(&tally->events_cut),
+                (unsigned long long)atomic_load(&tally->images),
                 (unsigned long long)atomic_load(&tally->again),
                 (unsigned long long)atomic_load(&tally->with_pending),
                 (unsigned long long)atomic_load(&tally->without_record),
                 (unsigned long long)atomic_load(&tally->violations),
-                (unsigned long long)options->seed, stopped ? "false" : "true", seconds);
+                (unsigned long long)options->seed, runner_stopped() ? "false" : "true", seconds);
         fclose(file);
     }
 }
@@ -468,9 +434,7 @@ int main(int argc, char **argv) {
     }
     tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert(tally != MAP_FAILED);
-    struct sigaction action = {.sa_handler = on_stop};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    runner_begin("io-images");
     judge_silence();
     time_t begin = time(NULL);
     record_story(&stream);

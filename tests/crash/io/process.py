@@ -42,6 +42,7 @@ OPERATIONS = ("open", "read", "write", "truncate", "sync", "delete", "access", "
 IO, FULL, MEMORY, BUSY, PARTIAL, LIE = range(6)
 FOR_EVER = 2**63 - 1
 DEADLINE_S = 60
+VIOLATIONS_MAX = 20  # of one kind: then it is known well enough
 USERS = 16
 
 
@@ -403,24 +404,29 @@ def run_case(preload, kind, number, ever, plant=False):
 
 def run_kind(preload, kind, ever, first, every, total, stopped):
     """Every N of it until none is hit. Violations are told and counted; it goes on."""
-    number, hit, last_told = first, True, time.monotonic()
-    while hit and not stopped():
+    number, hit, struck, last_told = first, True, False, time.monotonic()
+    before = total["violations"]
+    while hit and not stopped() and total["violations"] < before + VIOLATIONS_MAX:
         try:
             outcome = run_case(preload, kind, number, ever)
             hit = outcome.hit
+            struck = struck or hit
+            total["faults"] = total.get("faults", 0) + (1 if hit else 0)
             for name, count in outcome.counts.items():
                 total[name] = total.get(name, 0) + count
         except Violation as why:
-            total["violations"] = total.get("violations", 0) + 1
+            total["violations"] += 1
             print(f"violation: {why}", file=sys.stderr)
         total["runs"] = total.get("runs", 0) + 1
-        total["faults"] = total.get("faults", 0) + (1 if hit else 0)
         if time.monotonic() - last_told > 5:
             last_told = time.monotonic()
             print(f"{kind.name} {'ever' if ever else 'once'}: call {number}, {json.dumps(total)}",
                   file=sys.stderr)
         number += every
     print(f"{kind.name} {'ever' if ever else 'once'}: up to call {number - every}", file=sys.stderr)
+    if not stopped():
+        total["kinds_and_modes"] = total.get("kinds_and_modes", 0) + 1
+        total["kinds_and_modes_struck"] = total.get("kinds_and_modes_struck", 0) + struck
 
 
 def run_all(preload, kinds, first, every):

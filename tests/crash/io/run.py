@@ -43,8 +43,8 @@ class Slices:
                 process.send_signal(signal.SIGTERM)
 
     def run(self, commands, environment=None):
-        """The figures of all of them, added up, and whether one ended with another code than 0
-        and 1."""
+        """The figures of all of them, added up, and whether one went wrong: ended with another code
+        than 0 and 1, or without figures."""
         with tempfile.TemporaryDirectory() as folder:
             results = [Path(folder) / str(i) for i in range(len(commands))]
             self.processes = [
@@ -55,14 +55,17 @@ class Slices:
             if self.stopped:
                 self.stop()
             codes = [process.wait() for process in self.processes]
-            figures = [json.loads(path.read_text()) if path.exists() else {} for path in results]
-        for code, command in zip(codes, commands):
-            if code not in (0, 1):
-                print(f"run.py: {command[0]} ended with {code}", file=sys.stderr)
-        return add_up(figures), any(code not in (0, 1) for code in codes)
+            figures = [json.loads(path.read_text()) if path.exists() else None for path in results]
+        wrong = [(command, code) for command, code, one in zip(commands, codes, figures)
+                 if code not in (0, 1) or one is None]
+        for command, code in wrong:
+            print(f"run.py: {command[0]} ended with {code}"
+                  + ("" if code not in (0, 1) else ", and told nothing"), file=sys.stderr)
+        return add_up([one for one in figures if one is not None]), bool(wrong)
 
 
-NOT_SUMS = {"events", "seconds", "seed", "kinds_and_modes"}  # the same in every slice
+# The same in every slice, or of the slice that got furthest.
+NOT_SUMS = {"events", "seconds", "seed", "kinds_and_modes", "kinds_and_modes_struck"}
 
 
 def add_up(figures):
@@ -94,7 +97,17 @@ def of_server(arguments):
 def run_faults(arguments, slices):
     kinds = arguments.kind or ["vfs", "system"]
     words = [word for kind in kinds for word in ("--kind", kind)]
-    return slices.run(sliced(arguments, [programs(arguments) / "io-faults", *words]))
+    return struck_all(*slices.run(sliced(arguments, [programs(arguments) / "io-faults", *words])))
+
+
+def struck_all(total, bad):
+    """With a kind of failure that no call met, nothing was tried. (What was stopped tells itself how
+    far it came.)"""
+    tried, struck = (total.get(name, 0) for name in ("kinds_and_modes", "kinds_and_modes_struck"))
+    if total.get("complete") and (struck < tried or tried == 0):
+        print(f"run.py: of {tried} kinds and modes only {struck} struck a call", file=sys.stderr)
+        bad = True
+    return total, bad
 
 
 def run_images(arguments, slices):
@@ -106,13 +119,13 @@ def run_process(arguments, slices, kinds=("io", "full", "full-half", "short", "s
     command = [sys.executable, Path(__file__).with_name("process.py"),
                programs(arguments) / "io-preload.so"]
     words = [word for kind in arguments.kind or kinds for word in ("--kind", kind)]
-    return slices.run(sliced(arguments, [*command, *words]), of_server(arguments))
+    return struck_all(*slices.run(sliced(arguments, [*command, *words]), of_server(arguments)))
 
 
 def run_malloc(arguments, slices):
     """In process once each; the server's, of its requests and of its start."""
-    total, bad = slices.run(sliced(arguments, [programs(arguments) / "io-faults", "--kind",
-                                               "memory", "--mode", "once"]))
+    total, bad = struck_all(*slices.run(sliced(arguments, [
+        programs(arguments) / "io-faults", "--kind", "memory", "--mode", "once"])))
     total = {f"in_process_{name}": value for name, value in total.items()}
     for kind, stride in (("memory", 1), ("memory-start", MEMORY_STRIDE_OF_START)):
         chosen = argparse.Namespace(**{**vars(arguments), "kind": [kind],

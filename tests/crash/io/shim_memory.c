@@ -1,6 +1,8 @@
 /* See shim_memory.h. */
 #include "shim_memory.h"
 
+#include "support/allocation.h"
+
 #include <assert.h>
 #include <malloc.h>
 #include <sqlite3.h>
@@ -10,43 +12,18 @@
 static struct fault *faults;
 static _Thread_local bool is_own;
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-
-static bool no_memory(void) {
+bool allocation_fails(void) {
     return faults && !is_own && fault_strikes(faults, FAULT_ALLOCATE);
-}
-
-void *__wrap_malloc(size_t size) {
-    return no_memory() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size) {
-    return no_memory() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size) {
-    return no_memory() ? NULL : __real_realloc(memory, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size) {
-    return no_memory() ? NULL : __real_aligned_alloc(alignment, size);
 }
 
 /* ---- SQLite's ---- */
 
 static void *sqlite_malloc(int size) {
-    return no_memory() ? NULL : __real_malloc((size_t)size);
+    return allocation_fails() ? NULL : __real_malloc((size_t)size);
 }
 
 static void *sqlite_realloc(void *memory, int size) {
-    return no_memory() ? NULL : __real_realloc(memory, (size_t)size);
+    return allocation_fails() ? NULL : __real_realloc(memory, (size_t)size);
 }
 
 static int sqlite_size(void *memory) {

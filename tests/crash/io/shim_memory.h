@@ -1,5 +1,5 @@
 /* shim_memory: the allocations of the program's own code and of SQLite, with a fault in front of
- * each. For a program that is linked with the --wrap options of meson.build. */
+ * each. */
 #ifndef COUPON_TESTS_CRASH_IO_SHIM_MEMORY_H
 #define COUPON_TESTS_CRASH_IO_SHIM_MEMORY_H
 

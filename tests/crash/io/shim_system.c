@@ -19,6 +19,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* The other name of the same function: off_t has 64 bits on every 64-bit Linux. */
+#define ALIAS_OF(name) __attribute__((alias(#name)))
+
 struct fault *system_fault;
 const struct system_listener *system_listener;
 
@@ -144,13 +147,7 @@ int open(const char *name, int flags, ...) {
     return open_at(AT_FDCWD, name, flags, mode);
 }
 
-int open64(const char *name, int flags, ...) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_of(flags, arguments);
-    va_end(arguments);
-    return open_at(AT_FDCWD, name, flags, mode);
-}
+int ALIAS_OF(open) open64(const char *name, int flags, ...);
 
 int openat(int folder, const char *name, int flags, ...) {
     va_list arguments;
@@ -160,13 +157,7 @@ int openat(int folder, const char *name, int flags, ...) {
     return open_at(folder, name, flags, mode);
 }
 
-int openat64(int folder, const char *name, int flags, ...) {
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_of(flags, arguments);
-    va_end(arguments);
-    return open_at(folder, name, flags, mode);
-}
+int ALIAS_OF(openat) openat64(int folder, const char *name, int flags, ...);
 
 /* ---- reading and writing ---- */
 
@@ -195,7 +186,7 @@ static void heard_write(const struct place *place, int fd, const void *bytes, ss
     }
 }
 
-ssize_t pwrite64(int fd, const void *bytes, size_t size, off64_t at) {
+ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at) {
     struct place place;
     bool done;
     ssize_t result = 0;
@@ -208,9 +199,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t size, off64_t at) {
     return result;
 }
 
-ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at) {
-    return pwrite64(fd, bytes, size, at);
-}
+ssize_t ALIAS_OF(pwrite) pwrite64(int fd, const void *bytes, size_t size, off64_t at);
 
 ssize_t write(int fd, const void *bytes, size_t size) {
     struct place place;
@@ -226,15 +215,13 @@ ssize_t write(int fd, const void *bytes, size_t size) {
     return result;
 }
 
-ssize_t pread64(int fd, void *bytes, size_t size, off64_t at) {
+ssize_t pread(int fd, void *bytes, size_t size, off_t at) {
     struct place place;
     place_of_fd(fd, &place);
     return strikes(&place, FAULT_READ) && struck() ? -1 : syscall(SYS_pread64, fd, bytes, size, at);
 }
 
-ssize_t pread(int fd, void *bytes, size_t size, off_t at) {
-    return pread64(fd, bytes, size, at);
-}
+ssize_t ALIAS_OF(pread) pread64(int fd, void *bytes, size_t size, off64_t at);
 
 ssize_t read(int fd, void *bytes, size_t size) {
     struct place place;
@@ -242,7 +229,7 @@ ssize_t read(int fd, void *bytes, size_t size) {
     return strikes(&place, FAULT_READ) && struck() ? -1 : syscall(SYS_read, fd, bytes, size);
 }
 
-int ftruncate64(int fd, off64_t size) {
+int ftruncate(int fd, off_t size) {
     struct place place;
     place_of_fd(fd, &place);
     if (strikes(&place, FAULT_TRUNCATE)) {
@@ -256,9 +243,7 @@ int ftruncate64(int fd, off64_t size) {
     return result;
 }
 
-int ftruncate(int fd, off_t size) {
-    return ftruncate64(fd, size);
-}
+int ALIAS_OF(ftruncate) ftruncate64(int fd, off64_t size);
 
 static int sync_by(long number, int fd) {
     struct place place;

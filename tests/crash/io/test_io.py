@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import process
@@ -122,6 +123,46 @@ def test_a_first_page_torn_while_it_was_folded_is_read_from_the_log(case):
     with open(case.data / "coupon.db", "r+b") as file:
         file.write(os.urandom(512))
     case.judge_record()
+
+
+# ---- a run that did not happen is no success -------------------------------------------------
+
+FULL = Path(__file__).with_name("run.py")
+
+
+def full_run(tmp_path, part, script):
+    """run.py on a build whose programs are this shell script; `$r` is the file for the figures."""
+    folder = tmp_path / "tests" / "crash" / "io"
+    folder.mkdir(parents=True)
+    for name in ("io-faults", "io-images"):
+        (folder / name).write_text(f'#!/bin/sh\nfor r in "$@"; do :; done\n{script}\n')
+        (folder / name).chmod(0o755)
+    result = tmp_path / "result"
+    done = subprocess.run([sys.executable, FULL, part, "--build", tmp_path, "--result", result],
+                          capture_output=True, text=True, check=False, timeout=60)
+    return done, json.loads(result.read_text())
+
+
+@pytest.mark.parametrize("part", ["images", "faults"])
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_a_program_that_tells_nothing_has_not_kept_anything(tmp_path, part, code):
+    done, figures = full_run(tmp_path, part, f"exit {code}")
+    assert done.returncode == 1 and not figures["complete"], done.stderr
+    assert f"ended with {code}" in done.stderr
+
+
+@pytest.mark.parametrize("struck,code", [(3, 0), (2, 1), (0, 1)])
+def test_every_kind_of_failure_must_have_met_a_call(tmp_path, struck, code):
+    told = {"kinds_and_modes": 3, "kinds_and_modes_struck": struck, "violations": 0,
+            "complete": True}
+    done, _ = full_run(tmp_path, "faults", f"echo '{json.dumps(told)}' > $r")
+    assert done.returncode == code, done.stderr
+
+
+def test_there_is_no_mode_that_strikes_nothing(tmp_path):
+    done = subprocess.run([PROGRAMS / "io-faults", "--mode", "twice"], capture_output=True,
+                          check=False, timeout=60)
+    assert done.returncode == 2
 
 
 # ---- the checkers can fail -------------------------------------------------------------------

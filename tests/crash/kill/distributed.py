@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 from kill.history import Crowd, Log, Operator, judge, record_of_sql
-from kill.victim import REBUILD, REDIS_NODE, SQL_NODE, WORKER, VictimNode, VictimWorker
+from kill.victim import (QUANTITIES, REBUILD, REDIS_NODE, SQL_NODE, WORKER, VictimNode,
+                         VictimWorker, change_until_dead)
 from servers.cluster import DATABASE, Cluster
 from servers.cluster import missing as cluster_missing
 from servers.coupon import environment
@@ -24,7 +25,7 @@ LOAD_S = (0.1, 0.4)
 CUT_S = (0.02, 0.3)
 DRAIN_TIMEOUT_S = 60
 USERS = 400
-QUANTITIES = (20, 150, 400)
+OPERATOR_PAUSES_S = (0.01, 0.06)
 
 
 def missing(programs, options):
@@ -127,21 +128,6 @@ def start_victim(stage, random):
     return victim, name, rebuilds
 
 
-def work_until_dead(stage, victim, operator, coupons, seconds, random):
-    """An operator at the other node, until the victim is dead or its time has come."""
-    left = seconds
-    while left > 0:
-        step = min(left, random.uniform(0.01, 0.06))
-        if victim.is_dead(step):
-            return
-        left -= step
-        coupon = random.choice(coupons)
-        if random.random() < 0.5:
-            operator.change(coupon, paused=random.random() < 0.3)
-        else:
-            operator.change(coupon, total=random.choice((*QUANTITIES, None)))
-
-
 def play_round(stage, random, tally, figures):
     """One round; what was found."""
     victim, name, rebuilds = start_victim(stage, random)
@@ -151,7 +137,7 @@ def play_round(stage, random, tally, figures):
     stage.coupons += made
     coupons = stage.coupons[-3:]
     crowd = stage.crowd(coupons, random.randrange(1 << 40))
-    work_until_dead(stage, victim, operator, coupons, random.uniform(*CUT_S), random)
+    change_until_dead(victim, operator, coupons, random.uniform(*CUT_S), OPERATOR_PAUSES_S, random)
     if rebuilds and not victim.is_dead(0):
         stage.lose_gate(random.choice(coupons))
         victim.is_dead(random.uniform(*LOAD_S))
@@ -165,6 +151,5 @@ def play_round(stage, random, tally, figures):
     operator.close()
     late = stage.drain()
     found = stage.judge()
-    figures["events"] = found.figures["events"]
-    figures["issues"] = found.figures["issues"]
+    found.tell(figures)
     return late + found.violations

@@ -13,13 +13,13 @@ import tempfile
 from pathlib import Path
 
 from kill.history import Crowd, Log, Operator, judge, record_of_folder
-from kill.victim import EMBEDDED, STARTING, VictimNode
+from kill.victim import EMBEDDED, QUANTITIES, STARTING, VictimNode, change_until_dead
 
 FOLDER_ROUNDS = 20
 LOAD_S = (0.02, 0.2)
 CHECKPOINT_LOAD_S = 1.5  # until the log has the 250 pages that are folded when nobody waits
 USERS = 400
-QUANTITIES = (20, 150, 400)
+OPERATOR_PAUSES_S = (0.002, 0.03)
 
 
 class Folder:
@@ -66,21 +66,6 @@ class Folder:
         shutil.rmtree(self.place, ignore_errors=True)
 
 
-def change_until_dead(folder, operator, coupons, seconds, random):
-    """An operator at work; ends when the server does, or after so many seconds."""
-    left = seconds
-    while left > 0:
-        step = min(left, random.uniform(0.002, 0.03))
-        if folder.server.is_dead(step):
-            return
-        left -= step
-        coupon = random.choice(coupons)
-        if random.random() < 0.5:
-            operator.change(coupon, paused=random.random() < 0.3)
-        else:
-            operator.change(coupon, total=random.choice((*QUANTITIES, None)))
-
-
 def start_round(folder, random, tally):
     """Some rounds begin with a start that is cut off. Arms the server with this round's failpoint
     and starts it; the failpoint's name, or None."""
@@ -109,7 +94,7 @@ def play_round(folder, random, tally, figures):
     if coupons:
         crowd = folder.crowd(coupons, random.randrange(1 << 40))
         seconds = CHECKPOINT_LOAD_S if name and "checkpoint" in name else random.uniform(*LOAD_S)
-        change_until_dead(folder, operator, coupons, seconds, random)
+        change_until_dead(folder.server, operator, coupons, seconds, OPERATOR_PAUSES_S, random)
         folder.server.bury()
         folder.log.crash()
         folder.logs += crowd.end()
@@ -119,8 +104,7 @@ def play_round(folder, random, tally, figures):
     hit = folder.server.was_hit()
     tally[name if hit else "at random"] += 1
     found = folder.judge()
-    figures["events"] = found.figures["events"]
-    figures["issues"] = found.figures["issues"]
+    found.tell(figures)
     return found.violations
 
 

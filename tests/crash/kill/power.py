@@ -22,6 +22,7 @@ import tempfile
 from pathlib import Path
 
 from kill import embedded
+from kill.victim import QUANTITIES, change_until_dead
 
 DISK_BYTES = 48 << 20
 CUTS_A_DISK = 10
@@ -125,12 +126,13 @@ def play_cut(folder, disk, random, tally, figures):
     """One round; what was found."""
     folder.start()
     operator = folder.operator()
-    made = [operator.create(random.choice(embedded.QUANTITIES)) for _ in range(2)]
+    made = [operator.create(random.choice(QUANTITIES)) for _ in range(2)]
     made = [coupon["id"] for coupon in made if coupon]
     coupons = made + folder.coupons[-1:]
     folder.coupons += made
     crowd = folder.crowd(coupons, random.randrange(1 << 40))
-    embedded.change_until_dead(folder, operator, coupons, random.uniform(*LOAD_S), random)
+    change_until_dead(folder.server, operator, coupons, random.uniform(*LOAD_S),
+                      embedded.OPERATOR_PAUSES_S, random)
     disk.cut()
     folder.server.bury()
     folder.log.crash()
@@ -141,8 +143,7 @@ def play_cut(folder, disk, random, tally, figures):
     disk.mount()
     tally["power cut"] += 1
     found = folder.judge()
-    figures["events"] = found.figures["events"]
-    figures["issues"] = found.figures["issues"]
+    found.tell(figures)
     return damaged + found.violations
 
 

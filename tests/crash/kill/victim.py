@@ -1,7 +1,7 @@
 """A server, or a worker, that is to be killed: at a moment, or at a named failpoint.
 
-FAILPOINTS are the names in src/, by the ways to run that reach them; test_failpoints.py keeps both
-lists equal. The count that goes with a name says how many times it may be passed at most.
+NAMES are the failpoints in src/, by the ways to run that reach them; test_kill.py keeps both lists
+equal. The count that goes with a name says how many times it may be passed at most.
 """
 
 import os
@@ -25,6 +25,7 @@ WORKER = {"settle": 20, "settle-committed": 20, "settle-hinted": 20, "settle-tol
 REBUILD = {"rebuild": 1, "rebuild-closed": 1, "rebuild-raised": 1, "rebuild-opened": 1}
 NAMES = {**EMBEDDED, **STARTING, **SQL_NODE, **REDIS_NODE, **WORKER, **REBUILD}.keys()
 DEATH_TIMEOUT_S = 30
+QUANTITIES = (20, 150, 400)  # of coupons, which the crowds of a round can use up
 
 
 class Victim:
@@ -87,6 +88,22 @@ class Victim:
         self.process.send_signal(signal.SIGKILL)
         self.exit_code = self.process.wait(DEATH_TIMEOUT_S)
         self.process = None
+
+
+def change_until_dead(victim, operator, coupons, seconds, pauses, random):
+    """An operator at work, with a pause between those two before each change, until the victim is
+    dead or so many seconds have passed."""
+    left = seconds
+    while left > 0:
+        step = min(left, random.uniform(*pauses))
+        if victim.is_dead(step):
+            return
+        left -= step
+        coupon = random.choice(coupons)
+        if random.random() < 0.5:
+            operator.change(coupon, paused=random.random() < 0.3)
+        else:
+            operator.change(coupon, total=random.choice((*QUANTITIES, None)))
 
 
 class VictimNode(Victim, Node):

@@ -72,6 +72,9 @@ enum history_code {
 };
 const char *history_code_name(enum history_code code);
 
+/* The word for a verdict in a sentence or a trace. Not that of a log's lines (log.h). */
+const char *history_verdict_word(enum verdict verdict);
+
 struct history; /* one thread's at a time */
 
 /* STATUS_NO_MEMORY, here and in every call that adds. */

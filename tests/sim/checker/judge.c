@@ -66,7 +66,7 @@ void judge_tell(struct judge *judge, enum history_code code, const char *format,
     judge->found(judge->context, &violation);
 }
 
-static const char *verdict_word(enum verdict verdict) {
+const char *history_verdict_word(enum verdict verdict) {
     static const char *const words[] = {
         [VERDICT_ISSUED] = "issued",
         [VERDICT_REPLAYED] = "replayed",
@@ -102,9 +102,9 @@ struct words claim_words(const struct judge *judge, uint32_t claim) {
         snprintf(words.text + size, left, "never answered)");
     } else if (kept->rank) {
         snprintf(words.text + size, left, "told %s with rank %u at %lld)",
-                 verdict_word(kept->verdict), kept->rank, (long long)kept->returned_at);
+                 history_verdict_word(kept->verdict), kept->rank, (long long)kept->returned_at);
     } else {
-        snprintf(words.text + size, left, "told %s at %lld)", verdict_word(kept->verdict),
+        snprintf(words.text + size, left, "told %s at %lld)", history_verdict_word(kept->verdict),
                  (long long)kept->returned_at);
     }
     return words;

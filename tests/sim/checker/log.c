@@ -147,21 +147,37 @@ static int line_claim(struct reader *reader) {
     return status < 0 ? status : call_begin(reader, index);
 }
 
-static int line_told(struct reader *reader) {
+/* What a call under way came to: KIND ID AT WORD NUMBER NUMBER. */
+struct outcome {
     int64_t at;
+    size_t call;
+    size_t word; /* its index among `words` */
     int64_t values[2];
-    size_t index;
-    if (reader->word_count != 6 || !numbers(reader, 2, 1, &at) || !numbers(reader, 4, 2, values)) {
+};
+
+static int read_outcome(const struct reader *reader, const char *const *words, size_t word_count,
+                        struct outcome *ret_outcome) {
+    if (reader->word_count != 6 || !numbers(reader, 2, 1, &ret_outcome->at) ||
+        !numbers(reader, 4, 2, ret_outcome->values)) {
         return STATUS_INVALID;
     }
-    int status = call_find(reader, &index);
-    for (size_t i = 0; status == STATUS_OK && i < COUNT_OF(verdict_names); i++) {
-        if (slice_is(reader->words[3], verdict_names[i])) {
-            struct history_answer answer = {(enum verdict)i, (uint32_t)values[0], values[1]};
-            return history_claim_returned(reader->history, at, index, &answer);
-        }
+    size_t i = 0;
+    while (i < word_count && !slice_is(reader->words[3], words[i])) {
+        i++;
     }
-    return status < 0 ? status : STATUS_INVALID;
+    ret_outcome->word = i;
+    return i < word_count ? call_find(reader, &ret_outcome->call) : STATUS_INVALID;
+}
+
+static int line_told(struct reader *reader) {
+    struct outcome told;
+    int status = read_outcome(reader, verdict_names, COUNT_OF(verdict_names), &told);
+    if (status) {
+        return status;
+    }
+    struct history_answer answer = {(enum verdict)told.word, (uint32_t)told.values[0],
+                                    told.values[1]};
+    return history_claim_returned(reader->history, told.at, told.call, &answer);
 }
 
 static int begin_change(struct reader *reader, int64_t at, const struct history_change *change) {
@@ -235,20 +251,13 @@ static int line_patch(struct reader *reader) {
 static int line_changed(struct reader *reader) {
     static const char *const outcomes[] = {
         [HISTORY_DONE] = "done", [HISTORY_REFUSED] = "refused", [HISTORY_UNKNOWN] = "unknown"};
-    int64_t at;
-    int64_t values[2];
-    size_t index;
-    if (reader->word_count != 6 || !numbers(reader, 2, 1, &at) || !numbers(reader, 4, 2, values)) {
-        return STATUS_INVALID;
-    }
-    int status = call_find(reader, &index);
-    for (size_t i = 0; status == STATUS_OK && i < COUNT_OF(outcomes); i++) {
-        if (slice_is(reader->words[3], outcomes[i])) {
-            return history_change_returned(reader->history, at, index, (enum history_outcome)i,
-                                           (uint64_t)values[0], (uint32_t)values[1]);
-        }
-    }
-    return status < 0 ? status : STATUS_INVALID;
+    struct outcome changed;
+    int status = read_outcome(reader, outcomes, COUNT_OF(outcomes), &changed);
+    return status
+               ? status
+               : history_change_returned(reader->history, changed.at, changed.call,
+                                         (enum history_outcome)changed.word,
+                                         (uint64_t)changed.values[0], (uint32_t)changed.values[1]);
 }
 
 static int line_crash(struct reader *reader) {
@@ -351,17 +360,30 @@ static int read_line(struct reader *reader, struct slice line) {
 
 /* ---- files ---- */
 
+/* A line with its end, or as much as there is of it. Not by fgets(3), with which a NUL would hide
+ * all that follows it. */
+static size_t read_bytes(FILE *file, char line[static LINE_MAX_BYTES]) {
+    size_t size = 0;
+    int byte = '\0';
+    while (size < LINE_MAX_BYTES && byte != '\n' && (byte = getc_unlocked(file)) != EOF) {
+        line[size++] = (char)byte;
+    }
+    return size;
+}
+
 static int read_lines(FILE *file, const char *path, struct reader *reader,
                       struct complaint *complaint) {
     char line[LINE_MAX_BYTES];
-    for (size_t number = 1; fgets(line, sizeof(line), file); number++) {
-        size_t size = strlen(line);
-        if (line[size - 1] != '\n') {
-            return size + 1 == sizeof(line)
-                       ? complain(complaint, STATUS_INVALID, "%s:%zu: too long", path, number)
-                       : STATUS_OK; /* cut off */
+    for (size_t number = 1;; number++) {
+        size_t size = read_bytes(file, line);
+        if (size == 0 || line[size - 1] != '\n') {
+            if (size == sizeof(line)) {
+                return complain(complaint, STATUS_INVALID, "%s:%zu: too long", path, number);
+            }
+            break; /* the end; what is there was cut off */
         }
-        int status = read_line(reader, (struct slice){line, size - 1});
+        bool is_text = !memchr(line, '\0', size);
+        int status = is_text ? read_line(reader, (struct slice){line, size - 1}) : STATUS_INVALID;
         if (status < 0) {
             return complain(complaint, status == STATUS_NO_MEMORY ? status : STATUS_INVALID,
                             "%s:%zu: %s: %.*s", path, number, status_name(status), (int)size - 1,

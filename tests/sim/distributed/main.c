@@ -44,6 +44,7 @@ struct tally {
     uint64_t runs;
     uint64_t failed;
     uint64_t first_failed; /* a seed */
+    uint64_t jobs_lost;    /* crashed, or were killed: their seeds were not judged */
     uint64_t events;
     uint64_t claims;
     uint64_t hash; /* of the runs' hashes, whatever their order */
@@ -51,7 +52,11 @@ struct tally {
     char first[400];
 };
 
+#define JOBS_MAX 256
+
 static volatile sig_atomic_t stop_asked;
+static pid_t jobs[JOBS_MAX]; /* of the first process */
+static volatile sig_atomic_t job_count;
 
 static int64_t wall_us(void) {
     struct timespec now;
@@ -116,7 +121,7 @@ static int take_option(struct options *options, const char *name, const char *va
         options->seeds = number;
     } else if (strcmp(name, "--seconds") == 0 && number <= 1000000) {
         options->seconds = (int64_t)number;
-    } else if (strcmp(name, "--jobs") == 0 && number >= 1 && number <= 256) {
+    } else if (strcmp(name, "--jobs") == 0 && number >= 1 && number <= JOBS_MAX) {
         options->jobs = (unsigned)number;
     } else {
         return 0;
@@ -143,9 +148,12 @@ static int options_read(int count, char **words, struct options *options) {
 
 /* ---- runs ---- */
 
+/* The jobs are asked too: who ends us may know of this process only. */
 static void on_signal(int number) {
-    (void)number;
     stop_asked = 1;
+    for (int i = 0; i < job_count; i++) {
+        kill(jobs[i], number);
+    }
 }
 
 static volatile uint64_t present_seed;
@@ -227,7 +235,7 @@ static void tally_merge(struct tally *sum, const struct tally *more) {
 
 /* A job that ends without its tally has crashed: a violation too. */
 static int jobs_run(const struct options *options, struct tally *sum) {
-    int pipes[256];
+    int pipes[JOBS_MAX];
     for (unsigned i = 0; i < options->jobs; i++) {
         int ends[2];
         if (pipe(ends)) {
@@ -235,14 +243,18 @@ static int jobs_run(const struct options *options, struct tally *sum) {
         }
         pid_t child = fork();
         if (child == 0) {
+            job_count = 0;
             struct tally tally = {.runs = 0};
             job_run(options, i, &tally);
             _exit(write(ends[1], &tally, sizeof(tally)) == (ssize_t)sizeof(tally) ? 0 : 2);
         }
         close(ends[1]);
         pipes[i] = ends[0];
+        if (child > 0) {
+            jobs[i] = child;
+            job_count = (int)i + 1;
+        }
     }
-    int crashed = 0;
     for (unsigned i = 0; i < options->jobs; i++) {
         struct tally tally;
         ssize_t size = 0;
@@ -256,16 +268,17 @@ static int jobs_run(const struct options *options, struct tally *sum) {
         if (size == (ssize_t)sizeof(tally)) {
             tally_merge(sum, &tally);
         } else {
-            crashed++;
+            sum->jobs_lost++;
         }
         close(pipes[i]);
     }
     while (wait(NULL) > 0) {
     }
-    if (crashed > 0) {
-        fprintf(stderr, "simulate-distributed: %d jobs crashed\n", crashed);
+    if (sum->jobs_lost > 0) {
+        fprintf(stderr, "simulate-distributed: %llu jobs were lost\n",
+                (unsigned long long)sum->jobs_lost);
     }
-    return crashed > 0;
+    return sum->jobs_lost > 0;
 }
 
 /* ---- the end ---- */
@@ -287,8 +300,8 @@ static int result_write(const struct options *options, const struct tally *tally
     fprintf(file,
             "{\"part\":\"sim-distributed\",\"seeds\":%llu,\"violations\":%llu,"
             "\"fault_kinds\":%u,\"claims\":%llu,\"events\":%llu,\"seconds\":%.1f",
-            (unsigned long long)tally->runs, (unsigned long long)tally->failed, kinds_hit(tally),
-            (unsigned long long)tally->claims, (unsigned long long)tally->events,
+            (unsigned long long)tally->runs, (unsigned long long)(tally->failed + tally->jobs_lost),
+            kinds_hit(tally), (unsigned long long)tally->claims, (unsigned long long)tally->events,
             (double)took_us / 1e6);
     for (enum trouble what = 0; what < TROUBLE_COUNT; what++) {
         fprintf(file, ",\"hit %s\":%llu", trouble_name(what),

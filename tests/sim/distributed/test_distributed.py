@@ -4,6 +4,7 @@ bug is found, one seed is one run. The long form is simulate-distributed itself 
 import json
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -60,6 +61,33 @@ def test_one_seed_is_one_run_in_every_process():
     assert len(trace) > 50
     assert trace == simulate("--seed", 77, "--trace").splitlines()[:-1]
     assert hash_of(simulate("--seed", 78)) != hash_of(simulate("--seed", 77))
+
+
+def begun(result):
+    """Two jobs without an end of their own, at work; and their numbers."""
+    process = subprocess.Popen([PROGRAM, "--seconds", "600", "--jobs", "2", "--result", result],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stderr.readline()  # the first word of progress
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return process, [int(child) for child in children]
+
+
+def test_it_ends_with_what_it_has_when_it_is_told_to(tmp_path):
+    process, jobs = begun(tmp_path / "result.json")
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads((tmp_path / "result.json").read_text())["seeds"] > 1
+    assert not any(Path(f"/proc/{job}").exists() for job in jobs)
+
+
+def test_a_job_that_is_lost_is_no_promise_kept(tmp_path):
+    process, jobs = begun(tmp_path / "result.json")
+    os.kill(jobs[0], signal.SIGKILL)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert json.loads((tmp_path / "result.json").read_text())["violations"] == 1
 
 
 @pytest.mark.parametrize("arguments", [["--seeds"], ["--seed", "x"], ["--bug", "no-such"],

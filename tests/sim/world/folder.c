@@ -261,12 +261,14 @@ int __wrap_ftruncate64(int fd, off_t size) {
     return 0;
 }
 
-int __real_vdprintf(int fd, const char *format, va_list arguments);
 int __wrap_dprintf(int fd, const char *format, ...) PRINTF_LIKE(2, 3);
 int __wrap___dprintf_chk(int fd, int flag, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* Only the lock's number of a process is written so; it is the same in every run. */
-static int sign(int fd) {
+static int print_or_sign(int fd, const char *format, va_list arguments) {
+    if (!is_ours(fd)) {
+        return vdprintf(fd, format, arguments);
+    }
     IN_SIMULATOR;
     if (refused(IO_DB_WRITE, true)) {
         return -1;
@@ -276,24 +278,18 @@ static int sign(int fd) {
 }
 
 int __wrap_dprintf(int fd, const char *format, ...) {
-    if (is_ours(fd)) {
-        return sign(fd);
-    }
     va_list arguments;
     va_start(arguments, format);
-    int size = vdprintf(fd, format, arguments);
+    int size = print_or_sign(fd, format, arguments);
     va_end(arguments);
     return size;
 }
 
 int __wrap___dprintf_chk(int fd, int flag, const char *format, ...) {
     (void)flag;
-    if (is_ours(fd)) {
-        return sign(fd);
-    }
     va_list arguments;
     va_start(arguments, format);
-    int size = vdprintf(fd, format, arguments);
+    int size = print_or_sign(fd, format, arguments);
     va_end(arguments);
     return size;
 }

@@ -1,6 +1,9 @@
 /* The world of a run: what is armed, what an I/O meets, how a process dies. See world.h. */
 #include "sim/world/world.h"
 
+#include "support/allocation.h"
+
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -116,6 +119,14 @@ bool memory_fails(enum fault fault) {
         }
     }
     return false;
+}
+
+bool allocation_fails(void) {
+    if (!memory_fails(FAULT_NO_MEMORY)) {
+        return false;
+    }
+    errno = ENOMEM;
+    return true;
 }
 
 /* ---- time ---- */

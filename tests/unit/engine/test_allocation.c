@@ -1,51 +1,30 @@
 /* Every allocation of the engine fails once: what it returns then, and that nothing changed.
- * The linker leads the functions below here (--wrap, see meson.build); malloc is among them as
- * the compiler makes it of a realloc of nothing. */
+ * malloc is among those that fail as the compiler makes it of a realloc of nothing; the linker
+ * leads mmap here too (--wrap, see meson.build). */
 #include "support.h"
+
+#include "support/allocation.h"
 
 #include <sys/mman.h>
 
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
 void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
 void *__real_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
 
 static size_t allocations_left = SIZE_MAX; /* until they begin to fail */
 static bool failed;                        /* one did */
 
-static bool allowed(void) {
+bool allocation_fails(void) {
     if (allocations_left == 0) {
         failed = true;
-        return false;
+        return true;
     }
     allocations_left--;
-    return true;
-}
-
-void *__wrap_malloc(size_t size) {
-    return allowed() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_calloc(size_t count, size_t size) {
-    return allowed() ? __real_calloc(count, size) : NULL;
-}
-
-void *__wrap_realloc(void *block, size_t size) {
-    return allowed() ? __real_realloc(block, size) : NULL;
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size) {
-    return allowed() ? __real_aligned_alloc(alignment, size) : NULL;
+    return false;
 }
 
 void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset) {
-    return allowed() ? __real_mmap(address, size, protection, flags, file, offset) : MAP_FAILED;
+    return allocation_fails() ? MAP_FAILED
+                              : __real_mmap(address, size, protection, flags, file, offset);
 }
 
 /* From the next allocation but `count` on all fail, until this is lifted. */

@@ -2,6 +2,8 @@
  * handed out that the record has not, and what was committed is found again. */
 #include "support.h"
 
+#include "support/allocation.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,38 +11,12 @@
 /* Allocations of our code that still work; negative: all do. SQLite is not counted. */
 static _Atomic int64_t allocations_left = -1;
 
-static bool may_allocate(void) {
+bool allocation_fails(void) {
     int64_t left = atomic_load(&allocations_left);
     if (left > 0) {
         atomic_fetch_sub(&allocations_left, 1);
     }
-    return left != 0;
-}
-
-/* The linker puts these in front of the library's (see meson.build). */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-
-void *__wrap_malloc(size_t size) {
-    return may_allocate() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_calloc(size_t count, size_t size) {
-    return may_allocate() ? __real_calloc(count, size) : NULL;
-}
-
-void *__wrap_realloc(void *memory, size_t size) {
-    return may_allocate() ? __real_realloc(memory, size) : NULL;
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size) {
-    return may_allocate() ? __real_aligned_alloc(alignment, size) : NULL;
+    return left == 0;
 }
 
 static void a_core_that_cannot_be_made_closes_its_ledger(void **state) {

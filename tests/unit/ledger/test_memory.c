@@ -124,6 +124,31 @@ static void an_open_without_memory_can_be_done_again(void **state) {
     }
 }
 
+/* The first ledger of a process starts SQLite itself. */
+static void a_sqlite_that_cannot_start_without_memory_says_so(void **state) {
+    (void)state;
+    int refused = 0;
+    bool hit = true;
+    for (int n = 1; hit; n++) {
+        char *folder = folder_new();
+        struct ledger_sqlite_options options = {.directory = folder};
+        struct ledger *ledger = NULL;
+        assert_int_equal(sqlite3_shutdown(), SQLITE_OK);
+        memory_countdown = n;
+        int status = ledger_sqlite_open(&options, &ledger, &complaint);
+        hit = memory_countdown == 0;
+        memory_countdown = 0;
+        if (status) {
+            assert_int_equal(status, STATUS_NO_MEMORY);
+            refused++;
+        } else {
+            close_ledger(ledger);
+        }
+        folder_remove(folder);
+    }
+    assert_true(refused > 10);
+}
+
 int main(void) {
     memory_register();
     faults_register();
@@ -131,6 +156,7 @@ int main(void) {
         cmocka_unit_test(no_memory_before_the_commit_is_a_known_failure),
         cmocka_unit_test(no_memory_after_the_commit_frame_is_ambiguous),
         cmocka_unit_test(an_open_without_memory_can_be_done_again),
+        cmocka_unit_test(a_sqlite_that_cannot_start_without_memory_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,10 +30,16 @@ static void another_scheme_is_refused_and_not_repeated(void **state) {
 }
 
 static void a_url_that_cannot_be_read_is_not_repeated(void **state) {
-    static const char *const urls[] = {"postgresql://[secret", "postgres://u:secret@h:5/d?no=1",
+    static const char *const urls[] = {"postgresql://[secret",
+                                       "postgres://u:secret@h:5/d?no=1",
                                        "postgresql://u:secret@h/d?sslmode",
                                        "postgresql://u:secret%zz@h/d",
-                                       "postgresql://u:secret@[::1/d"};
+                                       "postgresql://u:secret@[::1/d",
+                                       "postgresql://u:@secret@h/d",
+                                       "postgresql://u:secret/x@h/d",
+                                       "postgresql://u:secret",
+                                       "mysql://u:secret",
+                                       "mariadb://u:secret@h:x/d"};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(urls); i++) {
         assert_int_equal(open_url(urls[i]), STATUS_INVALID);
@@ -47,6 +53,14 @@ static void a_server_that_is_not_there_is_named_without_the_password(void **stat
     assert_int_equal(open_url("postgresql://u:secret@127.0.0.1:1/d"), STATUS_IO);
     assert_says("postgresql://127.0.0.1:1/d");
     assert_null(strstr(complaint.text, "secret"));
+    /* What is left out is left out of the name too. */
+    assert_int_equal(open_url("postgresql://?host=127.0.0.1&port=1&password=secret"), STATUS_IO);
+    assert_says("postgresql://127.0.0.1:1/");
+    assert_null(strstr(complaint.text, "secret"));
+    assert_int_equal(open_url("postgresql://?host=%2Fno%2Fsuch%2Ffolder"), STATUS_IO);
+    assert_says("postgresql:///no/such/folder/");
+    assert_int_equal(open_url("postgresql:///d?host=%2Fno%2Fsuch%2Ffolder"), STATUS_IO);
+    assert_says("postgresql:///no/such/folder/d");
 }
 
 static void a_folder_is_opened_by_its_url(void **state) {

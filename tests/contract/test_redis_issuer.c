@@ -1,0 +1,554 @@
+/* What the redis issuer tells claimers when Redis answers late, not at all, or in another form than
+ * coupon.lua does, and when the ledger is silent: never a refusal that is not true (I6), never two
+ * issues (I2), and by itself ready again. */
+#include "redis_scene.h"
+#include "scripted.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LONG_MS  60000 /* no claim of these tests waits for its deadline */
+#define SHORT_MS 300
+#define OFTEN    100 /* more calls than fit SHORT_MS */
+
+/* With the gate open, the coupon loaded, and rank 1 issued to "first". */
+static void scene_warm(struct scene *scene, void **state, unsigned answer_timeout_ms) {
+    scene_begin(scene, state);
+    scene_start(scene, state, answer_timeout_ms);
+    assert_claimed(scene, "first", VERDICT_ISSUED, 1);
+}
+
+static void stop_and_start(struct scene *scene, void **state, unsigned answer_timeout_ms) {
+    scene_stop(scene);
+    scene_start(scene, state, answer_timeout_ms);
+    assert_claimed(scene, "first", VERDICT_ALREADY_ISSUED, 1);
+}
+
+static enum verdict verdict_unsettled(struct scene *scene, const char *user) {
+    struct crowd crowd;
+    crowd_begin(scene, &crowd, user, 1);
+    crowd_unsettled(scene, &crowd);
+    return crowd.claims[0].verdict;
+}
+
+static bool says_why(struct scene *scene, const char *words) {
+    pthread_mutex_lock(&scene->lock);
+    bool says = strstr(scene->why, words) != NULL;
+    pthread_mutex_unlock(&scene->lock);
+    return says;
+}
+
+/* ---- answers of another form ---- */
+
+static void an_answer_of_another_form_refuses_nobody_for_good(void **state) {
+    static const struct {
+        const char *answer;
+        const char *why;
+    } cases[] = {
+        {":5|", "another form"},
+        {"$2|ok|", "another form"},
+        {"*0|", "another form"},
+        {"*1|:1|", "another form"},
+        {"*1|$5|maybe|", "another form"},
+        {"*4|$2|ok|$1|0|$1|1|$1|0|", "another form"},
+        {"*6|$2|ok|$1|0|$1|1|$1|0|$1|p|$1|p|", "another form"},
+        {"*5|$2|ok|$1|0|$1|1|$1|0|:7|", "another form"},
+        {"-ERR it is so|", "ERR it is so"},
+    };
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char user[16];
+        snprintf(user, sizeof(user), "user-%zu", i);
+        scripted("coupon_claim", SCRIPTED_SAYS, cases[i].answer, 1);
+        assert_claimed(&scene, user, VERDICT_STORAGE_UNAVAILABLE, 0);
+        wait_until(issuer_state(scene.issuer) == ISSUER_UNWRITABLE);
+        assert_true(says_why(&scene, cases[i].why));
+        assert_claimed(&scene, user, VERDICT_ISSUED, i + 2);
+        wait_until(issuer_state(scene.issuer) == ISSUER_READY);
+    }
+    scene_end(&scene);
+}
+
+static void a_verdict_of_another_form_is_looked_up_in_the_ledger(void **state) {
+    static const char *const verdicts[] = {"",     "x",     "a",       "a:0:0", "a:1", "a:x:0",
+                                           "a1:0", "d:1:x", "d:c:0:0", "s",     "s:x", "s:1x"};
+    static char answers[COUNT_OF(verdicts)][64];
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    for (size_t i = 0; i < COUNT_OF(verdicts); i++) {
+        char user[16];
+        snprintf(user, sizeof(user), "user-%zu", i);
+        snprintf(answers[i], sizeof(answers[i]), "*5|$2|ok|$1|0|$1|1|$1|0|$%zu|%s|",
+                 strlen(verdicts[i]), verdicts[i]);
+        uint64_t asked_again = issuer_figures(scene.issuer).queue.asked_again;
+        uint64_t admitted = issuer_figures(scene.issuer).queue.admitted;
+        scripted("coupon_claim", SCRIPTED_SAYS, answers[i], 1);
+        assert_claimed(&scene, user, VERDICT_ISSUED, i + 2);
+        assert_int_equal(issuer_figures(scene.issuer).queue.asked_again, asked_again + 1);
+        assert_int_equal(issuer_figures(scene.issuer).queue.admitted, admitted + 1);
+        assert_true(scripted_end());
+        scripted("coupon_claim", SCRIPTED_SAYS, answers[i], 1);
+        assert_claimed(&scene, user, VERDICT_ALREADY_ISSUED, i + 2);
+        assert_true(scripted_end());
+    }
+    scene_end(&scene);
+}
+
+/* Whether the place is settled already is then learned from the ledger. */
+static void a_count_of_settled_entries_that_cannot_be_read_costs_nothing(void **state) {
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    scripted("coupon_claim", SCRIPTED_DOES, "*5|$2|ok|$1|x|$1|1|$1|0|$5|a:2:0|", 1);
+    assert_claimed(&scene, "second", VERDICT_ISSUED, 2);
+    scene_end(&scene);
+}
+
+/* ---- answers that are lost ---- */
+
+static uint64_t entries_of(struct scene *scene) {
+    struct partition_status status;
+    struct ledger_cursor cursors[PARTITION_COUNT];
+    assert_int_equal(ledger_cursors_read(scene->ledger, cursors), STATUS_OK);
+    assert_int_equal(partition_status_read(scene->worker, scene->partition,
+                                           cursors[scene->partition].epoch, &status, &complaint),
+                     STATUS_OK);
+    return status.n;
+}
+
+static void a_claim_whose_answer_is_lost_is_admitted_once(void **state) {
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    scripted("coupon_claim", SCRIPTED_LOST, NULL, 2);
+    assert_claimed(&scene, "second", VERDICT_ISSUED, 2);
+    assert_int_equal(entries_of(&scene), 2);
+    scene_end(&scene);
+}
+
+static void a_call_that_is_not_taken_is_made_again(void **state) {
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    scripted("coupon_claim", SCRIPTED_NOT_TAKEN, NULL, 2);
+    assert_claimed(&scene, "second", VERDICT_ISSUED, 2);
+    scripted("coupon_claim", SCRIPTED_NOT_DONE, NULL, 1);
+    assert_claimed(&scene, "third", VERDICT_ISSUED, 3);
+    scene_end(&scene);
+}
+
+/* Who may have been admitted is not told that nothing was done. */
+static void what_may_have_been_admitted_is_called_unknown(void **state) {
+    struct scene scene;
+    scene_warm(&scene, state, SHORT_MS);
+    scripted("coupon_claim", SCRIPTED_LOST, NULL, 1);
+    scripted("coupon_claim", SCRIPTED_SAYS, "*0|", 1);
+    assert_int_equal(verdict_unsettled(&scene, "second"), VERDICT_OUTCOME_UNKNOWN);
+    assert_claimed(&scene, "second", VERDICT_ALREADY_ISSUED, 2);
+    scripted("coupon_claim", SCRIPTED_NOT_DONE, NULL, OFTEN);
+    assert_int_equal(verdict_unsettled(&scene, "third"), VERDICT_STORAGE_UNAVAILABLE);
+    assert_false(scripted_end());
+    assert_claimed(&scene, "third", VERDICT_ISSUED, 3);
+    scripted("coupon_claim", SCRIPTED_LOST, NULL, 1);
+    scripted("coupon_claim", SCRIPTED_NOT_DONE, NULL, OFTEN);
+    assert_int_equal(verdict_unsettled(&scene, "fourth"), VERDICT_OUTCOME_UNKNOWN);
+    assert_false(scripted_end());
+    assert_claimed(&scene, "fourth", VERDICT_ALREADY_ISSUED, 4);
+    scene_end(&scene);
+}
+
+/* All seats are taken, and the one who has the seat is not settled: that is not sold out (I6). */
+static void who_finds_all_seats_taken_waits_and_is_not_told_sold_out(void **state) {
+    struct scene scene;
+    struct crowd holder;
+    scene_begin(&scene, state);
+    scene.coupon_id = add_open_coupon(scene.ledger, 1);
+    scene.partition = partition_of(scene.coupon_id);
+    scene_start(&scene, state, SHORT_MS);
+    crowd_begin(&scene, &holder, "holder", 1);
+    assert_int_equal(verdict_unsettled(&scene, "second"), VERDICT_OVERLOADED);
+    scripted("coupon_claim", SCRIPTED_LOST, NULL, 1);
+    assert_int_equal(verdict_unsettled(&scene, "third"), VERDICT_OUTCOME_UNKNOWN);
+    crowd_unsettled(&scene, &holder);
+    assert_int_equal(holder.claims[0].verdict, VERDICT_ADMITTED);
+    assert_int_equal(holder.claims[0].queue_n, 1);
+    worker_turn(&scene);
+    assert_claimed(&scene, "second", VERDICT_SOLD_OUT, 0);
+    assert_claimed(&scene, "holder", VERDICT_ALREADY_ISSUED, 1);
+    assert_int_equal(issuer_figures(scene.issuer).queue.late, 1);
+    scene_end(&scene);
+}
+
+static void ids_that_no_coupon_can_have_are_asked_of_nobody(void **state) {
+    static const uint64_t ids[] = {0, (uint64_t)JSON_INTEGER_MAX + 1, UINT64_MAX};
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    uint64_t known = scene.coupon_id;
+    uint64_t calls = issuer_figures(scene.issuer).step_claims.sum;
+    for (size_t i = 0; i < COUNT_OF(ids); i++) {
+        scene.coupon_id = ids[i];
+        assert_int_equal(verdict_unsettled(&scene, "second"), VERDICT_NO_SUCH_COUPON);
+    }
+    assert_int_equal(issuer_figures(scene.issuer).step_claims.sum, calls);
+    scene.coupon_id = known;
+    scene_end(&scene);
+}
+
+/* ---- what the keeper does for claims ---- */
+
+static void a_coupon_that_cannot_be_loaded_is_loaded_when_it_can(void **state) {
+    struct scene scene;
+    scene_begin(&scene, state);
+    scene_start(&scene, state, LONG_MS);
+    scripted("coupon_load", SCRIPTED_SAYS, "-ERR not now|", 1);
+    scripted("coupon_load", SCRIPTED_NOT_DONE, NULL, 1);
+    scripted("coupon_load", SCRIPTED_SAYS, "*3|$6|closed|$1|1|$6|replid|", 1);
+    scripted("coupon_load", SCRIPTED_LOST, NULL, 1);
+    assert_claimed(&scene, "first", VERDICT_ISSUED, 1);
+    scene_end(&scene);
+}
+
+static void a_gate_that_cannot_be_opened_is_opened_when_it_can(void **state) {
+    struct scene scene;
+    scene_begin(&scene, state);
+    scene_start(&scene, state, LONG_MS);
+    scripted("coupon_status", SCRIPTED_SAYS, "*1|$2|ok|", 1);
+    scripted("coupon_open", SCRIPTED_SAYS, "*2|$2|ok|$1|x|", 1);
+    scripted("coupon_open", SCRIPTED_SAYS, "*3|$6|closed|$1|1|$6|replid|", 1);
+    scripted("coupon_open", SCRIPTED_LOST, NULL, 1);
+    assert_claimed(&scene, "first", VERDICT_ISSUED, 1);
+    scene_end(&scene);
+}
+
+/* Longer than a claim waits: nothing was admitted, and it is told so. */
+static void a_claim_does_not_wait_for_the_keeper_beyond_its_deadline(void **state) {
+    struct scene scene;
+    scene_begin(&scene, state);
+    scene_start(&scene, state, SHORT_MS);
+    scripted("coupon_open", SCRIPTED_LATE, "0.5", 1);
+    assert_int_equal(verdict_unsettled(&scene, "first"), VERDICT_STORAGE_UNAVAILABLE);
+    wait_until(scripted_is_met());
+    scripted("coupon_load", SCRIPTED_LATE, "0.5", 1);
+    struct crowd crowds[2];
+    crowd_begin(&scene, &crowds[0], "second", 1);
+    crowd_begin(&scene, &crowds[1], "third", 1); /* the coupon is being loaded already */
+    for (size_t i = 0; i < COUNT_OF(crowds); i++) {
+        crowd_unsettled(&scene, &crowds[i]);
+        assert_int_equal(crowds[i].claims[0].verdict, VERDICT_STORAGE_UNAVAILABLE);
+    }
+    scene_stop(&scene); /* while it is */
+    scene_start(&scene, state, LONG_MS);
+    assert_claimed(&scene, "first", VERDICT_ISSUED, 1);
+    scene_end(&scene);
+}
+
+static void who_comes_while_redis_is_asked_waits_no_longer_than_it_may(void **state) {
+    struct scene scene;
+    struct crowd asked, gathered;
+    scene_warm(&scene, state, LONG_MS);
+    stop_and_start(&scene, state, SHORT_MS);
+    scripted("coupon_claim", SCRIPTED_LATE, "0.5", 1);
+    crowd_begin(&scene, &asked, "asked", 1);
+    wait_until(scripted_is_met());
+    crowd_begin(&scene, &gathered, "gathered", 1);
+    crowd_unsettled(&scene, &gathered);
+    assert_int_equal(gathered.claims[0].verdict, VERDICT_STORAGE_UNAVAILABLE);
+    crowd_unsettled(&scene, &asked);
+    assert_int_equal(asked.claims[0].verdict, VERDICT_ADMITTED);
+    worker_turn(&scene);
+    assert_claimed(&scene, "asked", VERDICT_ALREADY_ISSUED, 2);
+    assert_claimed(&scene, "gathered", VERDICT_ISSUED, 3);
+    scene_end(&scene);
+}
+
+/* ---- messages ---- */
+
+static void publish(struct scene *scene, const char *message) {
+    redis_do(scene, (const char *const[]){"PUBLISH", PARTITION_CHANNEL_SETTLED, message}, 3);
+}
+
+/* Who waits is told by a message that is about its own entry, and by no other. Each says something
+ * of the entry behind the last one: a lie, which is looked up or passed over. */
+static void messages_that_are_not_about_a_claim_do_not_answer_it(void **state) {
+    static const char *const messages[] = {
+        "garbage %02u",
+        "%02u 1 x",
+        "%02u 1 %u 7 x 0123456789abcdef0123456789abcdef",
+        "%02u 1 0",
+        "%02u 2 %u",
+        "%02u 1 %u 7 1760000000000000 0123456789abcdef0123456789abcdef", /* of another node */
+        "%02u 1 %u 7 1760000000000000 short",
+        "%02u 1 %u 0 0 -",
+        "%02u 1 9 0 0 -",
+    };
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    for (unsigned i = 0; i < COUNT_OF(messages); i++) {
+        char text[128], user[16];
+        struct crowd crowd;
+        snprintf(user, sizeof(user), "user-%u", i);
+        crowd_begin(&scene, &crowd, user, 1);
+        wait_until(entries_of(&scene) == i + 2);
+        snprintf(text, sizeof(text), messages[i], scene.partition, i + 1);
+        publish(&scene, text);
+        assert_false(handed_is_done(&crowd.handed));
+        crowd_settled(&scene, &crowd);
+        assert_int_equal(crowd.claims[0].verdict, VERDICT_ISSUED);
+        assert_int_equal(crowd.claims[0].rank, i + 2);
+    }
+    scene_end(&scene);
+}
+
+static void a_claim_that_was_lost_with_its_queue_is_admitted_anew(void **state) {
+    struct scene scene;
+    struct crowd crowd;
+    uint64_t epoch = 0;
+    scene_warm(&scene, state, LONG_MS);
+    crowd_begin(&scene, &crowd, "second", 2);
+    wait_until(entries_of(&scene) == 2);
+    redis_empty(&scene);
+    assert_int_equal(partition_reopen(scene.worker, scene.partition, true, &epoch, &complaint),
+                     STATUS_OK);
+    assert_int_equal(epoch, 2);
+    crowd_settled(&scene, &crowd);
+    assert_int_equal(crowd.claims[0].verdict, VERDICT_ISSUED);
+    assert_int_equal(crowd.claims[0].rank + crowd.claims[1].rank, 2 + 3);
+    assert_true(issuer_figures(scene.issuer).queue.asked_again >= 1);
+    scene_end(&scene);
+}
+
+/* ---- a ledger that does not answer ---- */
+
+static void nobody_waits_for_a_silent_ledger_beyond_the_deadline(void **state) {
+    struct scene scene;
+    struct crowd crowd;
+    scene_warm(&scene, state, LONG_MS);
+    stop_and_start(&scene, state, SHORT_MS);
+    void *locked = partitions_locked(state);
+    crowd_begin(&scene, &crowd, "second", 1);
+    crowd_unsettled(&scene, &crowd);
+    assert_int_equal(crowd.claims[0].verdict, VERDICT_ADMITTED);
+    assert_true(crowd.claims[0].queue_epoch == 1 && crowd.claims[0].queue_n == 2);
+    scripted("coupon_claim", SCRIPTED_SAYS, "*5|$2|ok|$1|0|$1|1|$1|0|$1|x|", 1);
+    assert_int_equal(verdict_unsettled(&scene, "third"), VERDICT_STORAGE_UNAVAILABLE);
+    wait_until(issuer_state(scene.issuer) == ISSUER_UNWRITABLE);
+    assert_true(says_why(&scene, "the SQL server does not answer"));
+    session_end(locked);
+    assert_claimed(&scene, "third", VERDICT_ISSUED, 3);
+    wait_until(issuer_state(scene.issuer) == ISSUER_READY);
+    assert_claimed(&scene, "second", VERDICT_ALREADY_ISSUED, 2);
+    scene_end(&scene);
+}
+
+static void never_done(struct job *job) {
+    (void)job;
+    fail_msg("a job that was not taken is done");
+}
+
+static void a_stop_answers_what_is_in_hand(void **state) {
+    struct scene scene;
+    struct crowd crowd, late;
+    scene_warm(&scene, state, LONG_MS);
+    stop_and_start(&scene, state, SHORT_MS);
+    void *locked = partitions_locked(state);
+    crowd_begin(&scene, &crowd, "second", 1);
+    assert_int_equal(issuer_stop(scene.issuer, &complaint), STATUS_OK);
+    assert_true(handed_is_done(&crowd.handed));
+    assert_int_equal(crowd.claims[0].verdict, VERDICT_ADMITTED);
+    late.claims[0] = crowd.claims[0];
+    late.batch = (struct claim_batch){
+        .job = {.kind = JOB_CLAIMS, .done = never_done}, .claims = late.claims, .count = 1};
+    assert_int_equal(issuer_submit(scene.issuer, &late.batch.job), STATUS_STOPPED);
+    assert_int_equal(issuer_figures(scene.issuer).queue_depth, 0);
+    issuer_free(scene.issuer);
+    session_end(locked);
+    scene_start(&scene, state, LONG_MS);
+    assert_claimed(&scene, "second", VERDICT_ALREADY_ISSUED, 2);
+    scene_end(&scene);
+}
+
+/* ---- changes ---- */
+
+static int pause_coupon(struct scene *scene, bool paused) {
+    struct command command = {.job = {.kind = JOB_COUPON_CHANGE}, .patch_set = PATCH_PAUSED};
+    command.coupon.id = scene->coupon_id;
+    command.coupon.paused = paused;
+    do_job(scene, &command.job);
+    return command.status;
+}
+
+/* A change stands in the ledger when Redis could not be told: its epoch says so to all. */
+static void a_change_is_in_force_though_redis_could_not_be_told(void **state) {
+    static const struct {
+        const char *function;
+        enum scripted_how how;
+    } cases[] = {{"coupon_close", SCRIPTED_NOT_DONE},
+                 {"coupon_close", SCRIPTED_LOST},
+                 {"coupon_open", SCRIPTED_NOT_DONE},
+                 {"coupon_open", SCRIPTED_LOST}};
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        scripted(cases[i].function, cases[i].how, NULL, 1);
+        assert_int_equal(pause_coupon(&scene, true), STATUS_OK);
+        assert_true(scripted_end());
+        assert_claimed(&scene, "second", VERDICT_PAUSED, 0);
+        assert_int_equal(pause_coupon(&scene, false), STATUS_OK);
+    }
+    assert_claimed(&scene, "second", VERDICT_ISSUED, 2);
+    scene_end(&scene);
+}
+
+/* A port at which nobody listens, for as long as the socket is open. */
+static int silent_port(unsigned *ret_port) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    *ret_port = ntohs(address.sin_port);
+    return fd;
+}
+
+static void without_redis_changes_are_made_and_claims_refused(void **state) {
+    struct scene scene;
+    unsigned port = 0;
+    char url[64];
+    int fd = silent_port(&port);
+    scene_begin(&scene, state);
+    struct issuer_redis_options options = scene_options(&scene, state);
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%u/0", port);
+    options.redis_url = url;
+    options.answer_timeout_us = SHORT_MS * 1000;
+    assert_int_equal(issuer_redis_start(&options, &scene.issuer, &complaint), STATUS_OK);
+    assert_int_equal(verdict_unsettled(&scene, "first"), VERDICT_STORAGE_UNAVAILABLE);
+    assert_int_equal(pause_coupon(&scene, true), STATUS_OK);
+    assert_int_equal(issuer_state(scene.issuer), ISSUER_STARTING);
+    scene_stop(&scene);
+    close(fd);
+    scene_start(&scene, state, LONG_MS);
+    assert_claimed(&scene, "first", VERDICT_PAUSED, 0);
+    scene_end(&scene);
+}
+
+static void more_commands_than_may_wait_are_refused_at_once(void **state) {
+    enum { ROOM = 1024 };
+    static struct command commands[ROOM + 2];
+    static struct handed handed[ROOM + 2];
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    memset(commands, 0, sizeof(commands));
+    scripted("coupon_close", SCRIPTED_LATE, "0.5", 1);
+    size_t taken = 0;
+    for (;;) {
+        struct command *command = &commands[taken];
+        command->job.kind = taken == 0 ? JOB_COUPON_CHANGE : JOB_COUPON_CREATE;
+        command->coupon = coupon_example(COUPON_UNLIMITED);
+        command->coupon.id = scene.coupon_id; /* it exists: the creations write nothing */
+        command->patch_set = PATCH_PAUSED;
+        if (taken == 1) {
+            wait_until(scripted_is_met()); /* it is under way, and waits no more */
+        }
+        if (taken == ROOM + 1) {
+            command->job.done = never_done;
+            assert_int_equal(issuer_submit(scene.issuer, &command->job), STATUS_FULL);
+            break;
+        }
+        handed_begin(&scene, &handed[taken], &command->job);
+        taken++;
+    }
+    for (size_t i = 0; i < taken; i++) {
+        wait_until(handed_is_done(&handed[i]));
+        assert_int_equal(commands[i].status, i == 0 ? STATUS_OK : STATUS_EXISTS);
+    }
+    scene_end(&scene);
+}
+
+/* ---- figures, and gates that nobody has a claim for ---- */
+
+static size_t gates_known(struct scene *scene) {
+    struct ledger_cursor cursors[PARTITION_COUNT];
+    size_t count = 0;
+    assert_int_equal(ledger_cursors_read(scene->ledger, cursors), STATUS_OK);
+    for (size_t p = 0; p < PARTITION_COUNT; p++) {
+        count += cursors[p].epoch > 0;
+    }
+    return count;
+}
+
+static void the_keeper_opens_lost_gates_by_itself(void **state) {
+    enum { GATES_MIN = 9 }; /* more than it opens at one look */
+    struct scene scene;
+    size_t gates;
+    scene_begin(&scene, state);
+    struct issuer_redis_options options = scene_options(&scene, state);
+    options.refresh_interval_us = US_PER_SECOND / 50;
+    assert_int_equal(issuer_redis_start(&options, &scene.issuer, &complaint), STATUS_OK);
+    wait_until(issuer_state(scene.issuer) == ISSUER_READY);
+    uint64_t coupon_id = scene.coupon_id;
+    assert_claimed(&scene, "one", VERDICT_ISSUED, 1);
+    while ((gates = gates_known(&scene)) < GATES_MIN) {
+        scene.coupon_id = add_open_coupon(scene.ledger, COUPON_UNLIMITED);
+        scene.partition = partition_of(scene.coupon_id);
+        assert_claimed(&scene, "one", VERDICT_ISSUED, 1);
+    }
+    wait_until(issuer_figures(scene.issuer).queue.gates_open == gates);
+    uint64_t rebuilt = issuer_figures(scene.issuer).queue.rebuilt;
+    redis_empty(&scene);
+    wait_until(issuer_figures(scene.issuer).queue.rebuilt == rebuilt + gates);
+    wait_until(issuer_figures(scene.issuer).queue.gates_open == gates);
+    assert_int_equal(gates_known(&scene), gates);
+    scene.coupon_id = coupon_id;
+    scene_end(&scene);
+}
+
+static void figures_stay_as_they_were_while_redis_does_not_tell(void **state) {
+    struct scene scene;
+    struct crowd crowd;
+    scene_begin(&scene, state);
+    struct issuer_redis_options options = scene_options(&scene, state);
+    options.refresh_interval_us = US_PER_SECOND / 50;
+    options.answer_timeout_us = SHORT_MS * 1000;
+    assert_int_equal(issuer_redis_start(&options, &scene.issuer, &complaint), STATUS_OK);
+    wait_until(issuer_state(scene.issuer) == ISSUER_READY);
+    crowd_begin(&scene, &crowd, "first", 1);
+    wait_until(issuer_figures(scene.issuer).queue.waiting == 1);
+    wait_until(issuer_figures(scene.issuer).queue.oldest_us > 0);
+    scripted("coupon_status", SCRIPTED_SAYS, "*7|$2|ok|$1|1|$1|1|$1|0|$1|1|$1|x|$1|0|", OFTEN);
+    crowd_unsettled(&scene, &crowd);
+    assert_int_equal(issuer_figures(scene.issuer).queue.waiting, 1);
+    (void)scripted_end();
+    worker_turn(&scene);
+    wait_until(issuer_figures(scene.issuer).queue.waiting == 0);
+    assert_int_equal(issuer_figures(scene.issuer).queue.oldest_us, 0);
+    scene_end(&scene);
+}
+
+/* All in one ledger: every coupon has a partition of its own, whose first epoch is 1. */
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_of_another_form_refuses_nobody_for_good),
+        cmocka_unit_test(a_verdict_of_another_form_is_looked_up_in_the_ledger),
+        cmocka_unit_test(a_count_of_settled_entries_that_cannot_be_read_costs_nothing),
+        cmocka_unit_test(a_claim_whose_answer_is_lost_is_admitted_once),
+        cmocka_unit_test(a_call_that_is_not_taken_is_made_again),
+        cmocka_unit_test(what_may_have_been_admitted_is_called_unknown),
+        cmocka_unit_test(who_finds_all_seats_taken_waits_and_is_not_told_sold_out),
+        cmocka_unit_test(ids_that_no_coupon_can_have_are_asked_of_nobody),
+        cmocka_unit_test(a_coupon_that_cannot_be_loaded_is_loaded_when_it_can),
+        cmocka_unit_test(a_gate_that_cannot_be_opened_is_opened_when_it_can),
+        cmocka_unit_test(a_claim_does_not_wait_for_the_keeper_beyond_its_deadline),
+        cmocka_unit_test(who_comes_while_redis_is_asked_waits_no_longer_than_it_may),
+        cmocka_unit_test(messages_that_are_not_about_a_claim_do_not_answer_it),
+        cmocka_unit_test(a_claim_that_was_lost_with_its_queue_is_admitted_anew),
+        cmocka_unit_test(nobody_waits_for_a_silent_ledger_beyond_the_deadline),
+        cmocka_unit_test(a_stop_answers_what_is_in_hand),
+        cmocka_unit_test(a_change_is_in_force_though_redis_could_not_be_told),
+        cmocka_unit_test(without_redis_changes_are_made_and_claims_refused),
+        cmocka_unit_test(more_commands_than_may_wait_are_refused_at_once),
+        cmocka_unit_test(the_keeper_opens_lost_gates_by_itself),
+        cmocka_unit_test(figures_stay_as_they_were_while_redis_does_not_tell),
+    };
+    return cmocka_run_group_tests(tests, place_setup, place_teardown);
+}
