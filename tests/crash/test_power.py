@@ -61,3 +61,14 @@ def test_nothing_stays_behind_of_a_round_that_fails():
     assert str(image.parent) not in Path("/proc/self/mounts").read_text()
     backing = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
     assert not [name for name in backing if name.startswith(str(image))]
+
+
+def test_what_was_told_once_the_cut_had_begun_counts_as_never_told(tmp_path):
+    log = tmp_path / "crowd.log.0"
+    log.write_text("claim 1 90 7 alice -\ntold 1 99 issued 1 5\nclaim 2 99 7 bob -\n"
+                   "told 2 100 issued 2 5\nclaim 3 101 7 carol -\ntold 3 102 sold-out 0 0\n"
+                   "claim 4 103 7 dave -\ntold 4 10")
+    assert power.forget_after(log, 100) == 1
+    assert log.read_text() == ("claim 1 90 7 alice -\ntold 1 99 issued 1 5\nclaim 2 99 7 bob -\n"
+                               "claim 3 101 7 carol -\nclaim 4 103 7 dave -\n"
+                               "told 4 10")

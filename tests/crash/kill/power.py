@@ -19,6 +19,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from kill import embedded
@@ -75,11 +76,13 @@ class Disk:
         self.mounted = True
 
     def cut(self):
-        """Now. Whoever uses it gets EIO from here on."""
+        """Now. Whoever uses it gets EIO from here on. Returns when it began, of CLOCK_MONOTONIC."""
         descriptor = os.open(self.place, os.O_RDONLY | os.O_DIRECTORY)
         try:
+            begun_ns = time.monotonic_ns()
             fcntl.ioctl(descriptor, EXT4_IOC_SHUTDOWN,
                         struct.pack("I", EXT4_GOING_FLAGS_NOLOGFLUSH))
+            return begun_ns
         finally:
             os.close(descriptor)
 
@@ -122,6 +125,20 @@ def missing():
     return None
 
 
+def forget_after(path, begun_ns):
+    """Takes out of a client's log what it was told once the cut had begun: with the power the server
+    would have gone, too, and what was asked stays open. How many successes that were.
+
+    Linux may tell a sync that is under way when the ext4 is stopped that it was done: the journal is
+    aborted without an error, its commit ends with nothing written, and ext4_sync_file finds no
+    transaction left to wait for."""
+    lines = Path(path).read_text().splitlines(keepends=True)
+    late = [line.startswith("told ") and line.endswith("\n") and
+            int(line.split(" ", 3)[2]) >= begun_ns for line in lines]
+    Path(path).write_text("".join(line for line, is_late in zip(lines, late) if not is_late))
+    return sum(is_late and line.split(" ")[3] == "issued" for line, is_late in zip(lines, late))
+
+
 def play_cut(folder, disk, random, tally, figures):
     """One round; what was found."""
     folder.start()
@@ -133,10 +150,13 @@ def play_cut(folder, disk, random, tally, figures):
     crowd = folder.crowd(coupons, random.randrange(1 << 40))
     change_until_dead(folder.server, operator, coupons, random.uniform(*LOAD_S),
                       embedded.OPERATOR_PAUSES_S, random)
-    disk.cut()
+    begun_ns = disk.cut()
     folder.server.bury()
     folder.log.crash()
-    folder.logs += crowd.end()
+    crowd_logs = crowd.end()
+    late = sum(forget_after(path, begun_ns) for path in crowd_logs)
+    figures["told_after_cut"] = figures.get("told_after_cut", 0) + late
+    folder.logs += crowd_logs
     operator.close()
     disk.unmount()
     damaged = [] if random.random() < 0.9 else check_replayed(disk)

@@ -310,16 +310,15 @@ static void what_is_not_made_durable_is_no_success(void **state) {
     assert_true(syncs > 10);
 }
 
+/* It is empty: with a file in it the answer would depend on what is listed first. */
 static void a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(void **state) {
     (void)state;
-    for (unsigned nth = 1; nth <= 3; nth++) { /* ".", ".." and the file */
+    for (unsigned nth = 1; nth <= 3; nth++) { /* ".", ".." and the end */
         struct trial trial = trial_begin(&operations[COUNT_OF(operations) - 1]);
-        file_write(path_of(trial.target, "mine"), "x", 1);
         calls_arm(CALLS_LIST, nth, EIO, true);
         assert_int_equal(run_backup(&trial), STATUS_IO);
         assert_true(calls_disarm() > 0);
         assert_says("look at the folder");
-        unlink(path_of(trial.target, "mine"));
         assert_int_equal(rmdir(trial.target), 0); /* nothing was put there */
         buffer_done(&trial.before);
         trial_end(&trial);
