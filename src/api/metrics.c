@@ -215,8 +215,7 @@ static void tell_http(struct buffer *text, const struct api *api) {
     figure(text, "coupon_http_connections_accepted_total", "counter", figures.connections_accepted,
            "Connections accepted.");
     figure(text, "coupon_http_connections_turned_away_total", "counter",
-           figures.connections_turned_away,
-           "Connections closed at once for want of descriptors.");
+           figures.connections_turned_away, "Connections closed at once for want of descriptors.");
     figure(text, "coupon_http_requests_total", "counter", figures.requests,
            "Requests whose head was read.");
 }

@@ -8,7 +8,7 @@
 -- at any instant. Called by the issuer, the workers, a rebuild and the metrics, with FCALL.
 --
 -- Keys of a partition, all of one hash tag, so of one slot of a Cluster; the caller names them:
---   coupon:{pNN}:gate                  hash epoch, replid, n, settled_n; without it: closed
+--   coupon:{pNN}:gate                  hash epoch, replid, n, settled_n; closed: none, or hash shut
 --   coupon:{pNN}:meta:<id>             hash epoch, version, total (-1: unlimited), start_us,
 --                                      end_us, paused, admitted, settled, clock_us, complete
 --   coupon:{pNN}:holders:<id>:<epoch>  hash user -> "<claim id>:<n>:<idx>"
@@ -32,7 +32,7 @@
 -- Numbers are doubles, whole up to 2^53, which as microseconds is the year 2255. Nothing is
 -- remembered between calls outside of the keys.
 
-local VERSION = "2"
+local VERSION = "3"
 
 local CLAIMS_MAX = 2048      -- of a call; the issuer's CLAIM_BATCH_MAX
 local SLICE = 1000           -- values unpacked at once are at most twice this; Lua ends near 8,000
@@ -449,25 +449,28 @@ end
 
 -- coupon_close: shuts the gate of an epoch and of all before it; a later one stays.
 --   KEYS gate; ARGV epoch; reply {"ok", the epoch of the gate that is there now, or "0"}
--- From then on nothing is admitted or settled here until coupon_open (the rebuild's fence).
+-- From then on nothing is admitted or settled here until coupon_open of a later epoch (the
+-- rebuild's fence). What is left says up to which epoch it is shut: whoever began this one and is
+-- late to open it would else admit what nobody settles, behind the last look before the next begins.
 local function close(keys, args)
   local epoch = #keys == 1 and #args == 1 and positive(args[1])
   if not epoch then
     return refuse("coupon_close takes 1 key, epoch")
   end
-  local present = redis.call("HGET", keys[1], "epoch")
-  if present and tonumber(present) <= epoch then
-    redis.call("DEL", keys[1])
-    present = false
+  local gate = redis.call("HMGET", keys[1], "epoch", "shut")
+  if gate[1] and tonumber(gate[1]) > epoch then
+    return { "ok", gate[1] }
   end
-  return { "ok", present or "0" }
+  redis.call("DEL", keys[1])
+  redis.call("HSET", keys[1], "shut", decimal(math.max(epoch, tonumber(gate[2] or 0))))
+  return { "ok", "0" }
 end
 
 -- coupon_open: opens a gate for an epoch that the ledger has begun, with n = settled_n = 0.
 --   KEYS gate; ARGV epoch; reply {"ok", the epoch that is open}, or "closed"
 -- A gate that is open for this epoch or a later one stays as it is, so of two that rebuild the
 -- second changes nothing. One whose replid is wrong is replaced by a later epoch only: what it has
--- counted in its own is lost.
+-- counted in its own is lost. An epoch that was closed is never opened again.
 local function open(keys, args)
   local epoch = #keys == 1 and #args == 1 and positive(args[1])
   if not epoch then
@@ -476,8 +479,11 @@ local function open(keys, args)
   local gate, replid = read_gate(keys[1]), replid_now()
   if gate.epoch and tonumber(gate.epoch) >= epoch then
     return gate.replid == replid and { "ok", gate.epoch } or closed(gate, "replid")
+  elseif tonumber(redis.call("HGET", keys[1], "shut") or 0) >= epoch then
+    return closed(gate, "missing")
   end
   redis.call("HSET", keys[1], "epoch", args[1], "replid", replid, "n", "0", "settled_n", "0")
+  redis.call("HDEL", keys[1], "shut")
   return { "ok", args[1] }
 end
 

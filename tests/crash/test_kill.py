@@ -2,10 +2,12 @@
 
 import argparse
 import collections
+import importlib.util
 import json
 import re
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,7 +99,10 @@ def test_nodes_and_workers_killed_again_and_again_keep_what_they_told(programs, 
 
 @pytest.mark.gate
 def test_rounds_in_which_nothing_was_issued_have_tried_nothing(programs, tmp_path):
-    import run  # noqa: PLC0415  tests/crash/run.py; other folders have one of this name
+    made_of = importlib.util.spec_from_file_location(  # other folders have a run.py, too
+        "crash_run", Path(__file__).with_name("run.py"))
+    run = sys.modules["crash_run"] = importlib.util.module_from_spec(made_of)
+    made_of.loader.exec_module(run)
     options = argparse.Namespace(build=programs.coupon.parents[2], seed=1,
                                  result=tmp_path / "result")
     made = run.Run(options, "kill-embedded")

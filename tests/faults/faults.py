@@ -440,7 +440,7 @@ FAULTS = [
     Fault("flushed-again-and-again", flushed_again_and_again, loses=True),
     Fault("rebuilt-by-hand", rebuilt_by_hand),
     Fault("redis-flushed-with-a-queue", redis_flushed_with_a_queue, loses=True),
-    Fault("quantity-lowered", quantity_lowered, loses=True, in_gate=True),
+    Fault("quantity-lowered", quantity_lowered, loses=True, connections=40, in_gate=True),
     Fault("period-cut", period_cut, loses=True),
     Fault("everything", everything, loses=True, connections=40),
 ]

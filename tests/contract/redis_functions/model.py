@@ -38,6 +38,7 @@ class Coupon:
 @dataclass
 class Model:
     gate: Gate = None
+    shut: int = 0                                # up to this epoch, while there is no gate
     coupons: dict = field(default_factory=dict)  # id -> Coupon
     holders: dict = field(default_factory=dict)  # (id, epoch) -> {user: (claim id, n, idx)}
     queues: dict = field(default_factory=dict)   # epoch -> {n: (id, time_us, claims)}
@@ -53,7 +54,7 @@ class Model:
         return None
 
     def contradicted(self):
-        self.gate = None
+        self.gate, self.shut = None, 0
         return ["closed", "0", "missing"]
 
     def open(self, epoch):
@@ -61,13 +62,16 @@ class Model:
             if self.gate.right_replid:
                 return ["ok", str(self.gate.epoch)]
             return ["closed", str(self.gate.epoch), "replid"]
-        self.gate = Gate(epoch)
+        if self.shut >= epoch:
+            return ["closed", "0", "missing"]
+        self.gate, self.shut = Gate(epoch), 0
         return ["ok", str(epoch)]
 
     def close(self, epoch):
-        if self.gate and self.gate.epoch <= epoch:
-            self.gate = None
-        return ["ok", str(self.gate.epoch if self.gate else 0)]
+        if self.gate and self.gate.epoch > epoch:
+            return ["ok", str(self.gate.epoch)]
+        self.gate, self.shut = None, max(self.shut, epoch)
+        return ["ok", "0"]
 
     def load(self, coupon_id, epoch, version, total, start_us, end_us, paused, issued, clock_us,
              complete):

@@ -150,7 +150,7 @@ def test_a_replica_takes_no_claims_and_answers_questions(new_redis):
         wire.ask("WAIT", 1, 60_000)
         with pytest.raises(RedisError, match="^READONLY"):
             copy.claim_reply(claims_of("a"))
-        assert copy.call("coupon_version", []) == ["2"]
+        assert copy.call("coupon_version", []) == ["3"]
         assert other.ask("FCALL_RO", "coupon_status", 2, copy.gate, copy.queue)[:2] == ["ok", "3"]
 
 
@@ -222,6 +222,26 @@ def test_close_takes_its_own_epoch_and_those_before_it(partition):
     assert partition.close(10) == ["ok", "0"]
 
 
+def test_an_epoch_that_was_closed_is_never_opened_again(partition):
+    """Its beginner comes late, when another settles the rest already and begins the next."""
+    for late in (3, 2):
+        partition.close(3)
+        assert partition.open(late) == ["closed", "0", "missing"]
+        assert partition.close(2) == ["ok", "0"]
+        assert partition.open(late) == ["closed", "0", "missing"]
+    assert partition.status()[1] == "0"
+    assert_closed(partition, "0", "missing")
+    assert partition.open(4) == ["ok", "4"]
+    assert partition.open(3) == ["ok", "4"]
+    assert sorted(partition.gate_hash()) == ["epoch", "n", "replid", "settled_n"]
+
+
+def test_an_epoch_is_closed_before_it_is_opened(partition):
+    assert partition.close(4) == ["ok", "0"]
+    assert partition.open(4) == ["closed", "0", "missing"]
+    assert partition.open(10) == ["ok", "10"]
+
+
 def test_a_late_close_does_not_shut_what_was_opened_since(partition):
     partition.close(3)
     partition.open(4)
@@ -268,5 +288,5 @@ def test_status_tells_how_a_partition_stands(partition):
 
 
 def test_the_version_is_told(wire):
-    assert wire.ask("FCALL", "coupon_version", 0) == ["2"]
-    assert wire.ask("FCALL_RO", "coupon_version", 0) == ["2"]
+    assert wire.ask("FCALL", "coupon_version", 0) == ["3"]
+    assert wire.ask("FCALL_RO", "coupon_version", 0) == ["3"]

@@ -99,7 +99,7 @@ class Walk:
     def open(self):
         """What a rebuild does, mostly: a later epoch than any."""
         gate = self.model.gate
-        last = max([gate.epoch if gate else 0, *self.model.tops])
+        last = max([gate.epoch if gate else self.model.shut, *self.model.tops])
         epoch = max(1, last + (self.random.choice([-1, 0, 0, 1]) if self.is_open() else
                                self.random.choice([1] * 10 + [0])))
         return self.partition.open(epoch), self.model.open(epoch)
@@ -122,7 +122,7 @@ class Walk:
             self.model.gate.right_replid = False
         elif kind == "gate":
             self.wire.ask("DEL", self.partition.gate)
-            self.model.gate = None
+            self.model.gate, self.model.shut = None, 0
         elif kind == "meta":
             self.wire.ask("DEL", self.partition.meta(coupon))
             self.model.coupons.pop(coupon, None)
@@ -152,7 +152,8 @@ class Walk:
         found = part.gate_hash()
         found.pop("replid", None)
         assert found == ({"epoch": str(gate.epoch), "n": str(gate.n),
-                          "settled_n": str(gate.settled_n)} if gate else {})
+                          "settled_n": str(gate.settled_n)} if gate else
+                         {"shut": str(self.model.shut)} if self.model.shut else {})
         for coupon in COUPONS:
             there = self.model.coupons.get(coupon)
             meta = part.meta_hash(coupon)

@@ -232,16 +232,23 @@ static void narrow(struct element *elements, size_t count, size_t first, size_t 
     }
 }
 
+/* Whether the user's issue was there, whatever the order, before the claim was asked. */
+static bool held_all_the_time(const struct judge *judge, const struct kept_claim *claim,
+                              const struct refused *refused) {
+    return refused->last_state < judge->element_count &&
+           judge->elements[refused->last_state].to.at < claim->invoked_at;
+}
+
 static void tell_untrue(struct judge *judge, const struct kept_claim *claim,
                         const struct refused *refused) {
     struct words words = claim_words(judge, refused->claim);
-    bool held = ways_of(judge, claim, judge->element_count).count > 0;
-    if (held) {
+    bool ever = ways_of(judge, claim, judge->element_count).count > 0;
+    if (ever && held_all_the_time(judge, claim, refused)) {
         judge_tell(judge, HISTORY_HOLDER_REFUSED, "%s: the user held an issue all the time",
                    words.text);
     } else {
-        judge_tell(judge, untrue_code(claim->verdict), "%s: that was true at no moment between",
-                   words.text);
+        judge_tell(judge, untrue_code(claim->verdict), "%s: that was true at no moment between%s",
+                   words.text, ever ? " in which the user held nothing" : "");
     }
 }
 

@@ -229,6 +229,31 @@ static void answers_that_are_possible_only_one_by_one_are_found(void **state) {
     history_free(history);
 }
 
+static void whoever_may_have_got_it_later_is_no_holder_who_was_refused(void **state) {
+    (void)state;
+    for (int64_t told_at = 0; told_at <= 4; told_at += 4) { /* 0: nobody saw when it was issued */
+        struct history *history;
+        struct history_options options = {.shared = true};
+        assert_int_equal(history_new(&options, &history), 0);
+        struct history_change create = {1, true, 0, one_coupon};
+        hand_change(history, 0, 1, &create, 1);
+        hand_claim(history, 2, told_at, "a", VERDICT_ISSUED);
+        hand_claim(history, 5, 6, "a", VERDICT_SOLD_OUT); /* true only while this user holds it */
+        hand_revision(history, 1, false, 1);
+        struct coupon_record coupon = {
+            .id = 1, .total_quantity = 1, .issued_quantity = 1, .issue_end_us = 1000, .version = 1};
+        assert_int_equal(history_record_coupon(history, &coupon), 0);
+        struct issue_row issue = {
+            .reference = {1, 1}, .user_id = slice_of("a"), .issued_at_us = 10};
+        assert_int_equal(history_record_issue(history, &issue), 0);
+        size_t counts[HISTORY_CODES] = {0};
+        assert_int_equal(history_check(history, count_codes, counts, NULL), 0);
+        assert_int_equal(counts[HISTORY_HOLDER_REFUSED], told_at > 0);
+        assert_int_equal(counts[HISTORY_SOLD_OUT_UNTRUE], told_at == 0);
+        history_free(history);
+    }
+}
+
 static void a_clock_that_steps_back_between_two_refusals_is_found(void **state) {
     (void)state;
     struct history *history;
@@ -281,6 +306,7 @@ int main(void) {
         cmocka_unit_test(there_are_at_least_fifty_corruptions_and_all_codes_but_one_are_among_them),
         cmocka_unit_test(small_histories_are_judged_as_by_trying_every_order),
         cmocka_unit_test(answers_that_are_possible_only_one_by_one_are_found),
+        cmocka_unit_test(whoever_may_have_got_it_later_is_no_holder_who_was_refused),
         cmocka_unit_test(a_clock_that_steps_back_between_two_refusals_is_found),
         cmocka_unit_test(a_million_events_are_judged),
     };

@@ -26,6 +26,8 @@ static const struct {
                             "coupon.admitted >= coupon.total"},
     [BUG_DATED_EARLY] = {"dated-early", "local now_text = decimal(now)",
                          "local now_text = decimal(coupon.start_us)"},
+    [BUG_EVICTION_UNNOTICED] = {"eviction-unnoticed", "redis.call(\"HLEN\", key) < coupon.admitted",
+                                "false"},
     [BUG_REJECTS_LOST] = {"rejects-lost", NULL, NULL},
 };
 

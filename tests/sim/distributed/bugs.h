@@ -18,6 +18,7 @@ enum bug {
     BUG_TRIM_EARLY,          /* entries leave the queue before they are settled */
     BUG_SOLD_OUT_EARLY,      /* sold out is said when all seats are admitted */
     BUG_DATED_EARLY,         /* entries are dated by the period's beginning */
+    BUG_EVICTION_UNNOTICED,  /* holders that Redis forgot are refused as if they held nothing */
     BUG_REJECTS_LOST,        /* refusals of a settlement are not written */
     BUG_COUNT
 };

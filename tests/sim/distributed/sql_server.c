@@ -283,7 +283,9 @@ static void commit_issues(const struct sql_session *session) {
         struct sql_coupon *coupon = sql_coupon_find(row->reference.coupon_id);
         coupon->issues = grown(coupon->issues, coupon->issue_count, 1, &coupon->issue_capacity,
                                sizeof(coupon->issues[0]));
-        coupon->issues[coupon->issue_count++] = (struct sql_issue){*row, now_us()};
+        coupon->issues[coupon->issue_count++] = (struct sql_issue){
+            *row, now_us(),
+            world.server.partitions[partition_of(row->reference.coupon_id)].epoch_since_us};
         oracle_issued(coupon, row);
     }
     for (size_t i = 0; i < session->count_count; i++) {
@@ -336,6 +338,7 @@ static void commit_cursor(const struct sql_session *session) {
     struct sql_partition *partition = &world.server.partitions[session->cursor.partition];
     struct ledger_cursor before = {session->cursor.partition, partition->epoch, partition->n};
     if (session->raises_epoch) {
+        partition->epoch_since_us = partition->epoch > 0 ? now_us() : 0;
         partition->epoch = session->cursor.epoch;
         partition->n = 0;
         oracle_epoch_raised(&before, session->change != NULL);

@@ -14,7 +14,8 @@ struct sql_session;
 
 struct sql_issue {
     struct issue_row row;
-    int64_t committed_us; /* the world's time */
+    int64_t committed_us;   /* the world's time */
+    int64_t epoch_since_us; /* the epoch that settled it began; 0: the first */
 };
 
 struct sql_coupon {
@@ -30,6 +31,7 @@ struct sql_coupon {
 
 struct sql_partition {
     uint64_t epoch;
+    int64_t epoch_since_us; /* 0: it is the first, or none */
     uint64_t n;
     struct sql_session *locked_by;
 };

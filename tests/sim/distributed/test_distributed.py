@@ -16,6 +16,9 @@ PROGRAM = Path(os.environ.get("COUPON_SIMULATE_DISTRIBUTED",
 SEEDS = 300
 KINDS_MIN = 40
 FOUND_WITHIN = 1000
+# Found once by long runs: a gate opened late behind whoever begins the next epoch already; what was
+# told by terms that a node had not heard of.
+KEPT_SEEDS = [71688, 86673, 102759, 119453, 9820, 22876, 29335, 29742, 45435, 46710]
 BUGS = re.findall(r'\] = +\{"([a-z-]+)"', (Path(__file__).parent / "bugs.c").read_text())[1:]
 
 
@@ -38,6 +41,11 @@ def test_no_promise_is_broken_whatever_fails(tmp_path):
     hit = [name for name, count in figures.items() if name.startswith("hit ") and count > 0]
     assert len(hit) == figures["fault_kinds"] >= KINDS_MIN
     assert figures["claims"] > 10 * SEEDS
+
+
+@pytest.mark.parametrize("seed", KEPT_SEEDS)
+def test_a_seed_that_once_broke_a_promise_keeps_it(seed):
+    simulate("--seed", seed)
 
 
 def test_there_are_bugs_to_plant():
