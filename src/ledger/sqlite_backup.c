@@ -161,7 +161,8 @@ static int target_open(struct backup *backup, const char *target, struct complai
 }
 
 static void work_clear(const struct backup *backup) {
-    static const char *const names[] = {DATABASE_NAME, DATABASE_NAME "-wal", LOCK_NAME, HOLD_NAME};
+    static const char *const names[] = {DATABASE_NAME, WAL_NAME, WAL_NEW_NAME, LOCK_NAME,
+                                        HOLD_NAME};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         unlinkat(backup->work_fd, names[i], 0);
     }
@@ -203,13 +204,8 @@ static int work_open(struct backup *backup, struct complaint *complaint) {
 
 static int piece_write(const struct backup *backup, int fd, size_t size, int64_t at,
                        struct complaint *complaint) {
-    for (size_t done = 0; done < size;) {
-        ssize_t written =
-            pwrite(fd, backup->piece + done, size - done, (off_t)(at + (int64_t)done));
-        if (written < 0 && errno != EINTR) {
-            return folder_fail("write to", backup->work, complaint);
-        }
-        done += written > 0 ? (size_t)written : 0;
+    if (folder_bytes_write(fd, backup->piece, size, at)) {
+        return folder_fail("write to", backup->work, complaint);
     }
     /* The disk begins now, so that no fsync of the server's has to wait for all of it. */
     (void)sync_file_range(fd, (off_t)at, (off_t)size, SYNC_FILE_RANGE_WRITE);
@@ -304,13 +300,13 @@ static int wal_bytes_copy(struct backup *backup, int from, int to, struct compla
 
 /* Without a WAL, or with an empty one, coupon.db has everything. */
 static int wal_copy(struct backup *backup, int *ret_to, struct complaint *complaint) {
-    int from = openat(backup->source.directory_fd, DATABASE_NAME "-wal", O_RDONLY | O_CLOEXEC);
+    int from = openat(backup->source.directory_fd, WAL_NAME, O_RDONLY | O_CLOEXEC);
     if (from < 0) {
-        return errno == ENOENT ? STATUS_OK
-                               : folder_fail("open " DATABASE_NAME "-wal in",
-                                             backup->source.directory, complaint);
+        return errno == ENOENT
+                   ? STATUS_OK
+                   : folder_fail("open " WAL_NAME " in", backup->source.directory, complaint);
     }
-    int status = copy_begin(backup, DATABASE_NAME "-wal", ret_to, complaint);
+    int status = copy_begin(backup, WAL_NAME, ret_to, complaint);
     if (status == STATUS_OK) {
         status = wal_bytes_copy(backup, from, *ret_to, complaint);
     }
@@ -328,8 +324,7 @@ static int copy_under_hold(struct backup *backup, int *ret_database, int *ret_wa
     }
     status = folder_inspect(source, complaint);
     backup->copied = 0;
-    backup->total =
-        folder_file_size(source, DATABASE_NAME) + folder_file_size(source, DATABASE_NAME "-wal");
+    backup->total = folder_file_size(source, DATABASE_NAME) + folder_file_size(source, WAL_NAME);
     if (status == STATUS_OK) {
         status = database_copy(backup, ret_database, complaint);
     }

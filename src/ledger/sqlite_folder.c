@@ -17,7 +17,8 @@
 
 #define JOURNAL_NAME DATABASE_NAME "-journal"
 
-#define HEADER_SIZE           100 /* SQLite file format, section 1.3 */
+#define PART_SIZE             16384 /* of the WAL, copied at once */
+#define HEADER_SIZE           100   /* SQLite file format, section 1.3 */
 #define HEADER_PAGE_SIZE      16
 #define HEADER_PAGE_COUNT     28
 #define HEADER_USER_VERSION   60
@@ -230,7 +231,7 @@ static bool header_has_magic(const unsigned char *header, size_t size) {
 static bool header_may_be_torn(const struct sqlite_folder *folder, const unsigned char *header,
                                size_t size) {
     return size == HEADER_SIZE && !header_has_magic(header, size) &&
-           folder_file_size(folder, DATABASE_NAME "-wal") > WAL_HEADER_SIZE;
+           folder_file_size(folder, WAL_NAME) > WAL_HEADER_SIZE;
 }
 
 static int header_check(const struct sqlite_folder *folder, const unsigned char *header,
@@ -278,7 +279,7 @@ static int length_check(const struct sqlite_folder *folder, const unsigned char 
     int64_t page_size = header[HEADER_PAGE_SIZE] << 8 | header[HEADER_PAGE_SIZE + 1];
     page_size = page_size == 1 ? 65536 : page_size; /* as the format has it */
     int64_t page_count = big_endian_u32(header + HEADER_PAGE_COUNT);
-    if (folder_file_size(folder, DATABASE_NAME "-wal") != 0 ||
+    if (folder_file_size(folder, WAL_NAME) != 0 ||
         (size >= page_size * page_count && page_size > 0 && size % page_size == 0)) {
         return STATUS_OK;
     }
@@ -290,7 +291,7 @@ static int length_check(const struct sqlite_folder *folder, const unsigned char 
 
 /* Without a main file, SQLite would take a WAL that is there for one of the new file. */
 static int without_database(const struct sqlite_folder *folder, struct complaint *complaint) {
-    int64_t wal_size = folder_file_size(folder, DATABASE_NAME "-wal");
+    int64_t wal_size = folder_file_size(folder, WAL_NAME);
     int64_t journal_size = wal_size < 0 ? wal_size : folder_file_size(folder, JOURNAL_NAME);
     if (wal_size < 0 || journal_size < 0) {
         return folder_fail("look for what belongs to " DATABASE_NAME " in", folder->directory,
@@ -345,10 +346,80 @@ void folder_new_discard(const struct sqlite_folder *folder) {
     }
 }
 
+int folder_bytes_write(int fd, const char *bytes, size_t size, int64_t at) {
+    for (size_t done = 0; done < size;) {
+        ssize_t written = pwrite(fd, bytes + done, size - done, (off_t)(at + (int64_t)done));
+        if (written < 0 && errno != EINTR) {
+            return STATUS_IO;
+        }
+        done += written > 0 ? (size_t)written : 0;
+    }
+    return STATUS_OK;
+}
+
+/* ---- the WAL ---- */
+
+/* Byte by byte: where the file system could share the blocks instead (copy_file_range), the copy
+ * would be no more on the disk than they are. */
+static int wal_copy(int from, int to) {
+    char part[PART_SIZE];
+    int64_t at = 0;
+    ssize_t size = 0;
+    do {
+        at += size;
+        size = pread(from, part, sizeof(part), (off_t)at);
+    } while (size > 0 && folder_bytes_write(to, part, (size_t)size, at) == STATUS_OK);
+    return size == 0 ? STATUS_OK : STATUS_IO;
+}
+
+/* The copy under its own name, with the rights of the one it is a copy of, synced. Negative, with
+ * errno. */
+static int wal_new_make(const struct sqlite_folder *folder, int from, const struct stat *file) {
+    int to = openat(folder->directory_fd, WAL_NEW_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+                    file->st_mode & 0777);
+    struct stat made;
+    bool failed = to < 0 || fstat(to, &made) != 0;
+    if (!failed && (made.st_uid != file->st_uid || made.st_gid != file->st_gid) &&
+        fchown(to, file->st_uid, file->st_gid)) {
+        /* who is not root may not, and keeps it */
+    }
+    failed = failed || wal_copy(from, to) < 0 || fsync(to) != 0;
+    int why = errno;
+    if (to >= 0) {
+        close(to);
+    }
+    errno = why;
+    return failed ? STATUS_IO : STATUS_OK;
+}
+
+int folder_wal_renew(const struct sqlite_folder *folder, struct complaint *complaint) {
+    assert(!folder->existing_only);
+    int from = openat(folder->directory_fd, WAL_NAME, O_RDONLY | O_CLOEXEC);
+    if (from < 0 && errno == ENOENT) {
+        return STATUS_OK;
+    }
+    struct stat file = {.st_size = 0};
+    bool failed = from < 0 || fstat(from, &file) != 0;
+    if (!failed && file.st_size > 0) {
+        unlinkat(folder->directory_fd, WAL_NEW_NAME, 0); /* a power cut left it */
+        failed = wal_new_make(folder, from, &file) < 0 ||
+                 renameat(folder->directory_fd, WAL_NEW_NAME, folder->directory_fd, WAL_NAME) != 0;
+    }
+    int status = failed ? folder_fail("write anew " WAL_NAME " in", folder->directory, complaint)
+                        : STATUS_OK;
+    if (failed) {
+        unlinkat(folder->directory_fd, WAL_NEW_NAME, 0);
+    }
+    if (from >= 0) {
+        close(from);
+    }
+    return status == STATUS_OK && file.st_size > 0 ? folder_sync(folder, complaint) : status;
+}
+
 void folder_wal_discard_empty(const struct sqlite_folder *folder) {
     assert(!folder->existing_only);
-    if (folder_file_size(folder, DATABASE_NAME "-wal") == 0) {
-        unlinkat(folder->directory_fd, DATABASE_NAME "-wal", 0);
+    if (folder_file_size(folder, WAL_NAME) == 0) {
+        unlinkat(folder->directory_fd, WAL_NAME, 0);
     }
 }
 

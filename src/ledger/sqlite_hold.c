@@ -157,7 +157,7 @@ int sqlite_fold_begin(struct sqlite_ledger *ledger, bool overrule, struct compla
     ledger->held = status == STATUS_BUSY;
     if (ledger->held_changed && (overruled || (ledger->held && !was_held))) {
         ledger->held_changed(ledger->held_context, overruled,
-                             folder_file_size(&ledger->folder, DATABASE_NAME "-wal"));
+                             folder_file_size(&ledger->folder, WAL_NAME));
     }
     return status;
 }

@@ -7,8 +7,8 @@
  *   sqlite_open.c         connection, settings, recovery, closing
  *   sqlite_schema.c       migrations, and the texts of all statements
  *   sqlite_transaction.c  begin, commit, abort; which failures are known and which are not
- *   sqlite_vfs.c          the VFS under it: joins writes to the WAL, names failing reads
- *   sqlite_rows.c         the rows of an append, as a table for its INSERT
+ *   sqlite_vfs.c          the VFS under it: joins writes to the WAL, has it written anew at a
+ * start, names failing reads sqlite_rows.c         the rows of an append, as a table for its INSERT
  *   sqlite_write.c        appends, imports, creations, changes, the probe, checkpoints
  *   sqlite_read.c         small reads
  *   sqlite_visit.c        the whole record, in order
@@ -28,6 +28,8 @@
 
 #define DATABASE_NAME     "coupon.db"
 #define DATABASE_NEW_NAME "coupon.db.new" /* while it is being made; renamed when complete */
+#define WAL_NAME          DATABASE_NAME "-wal"
+#define WAL_NEW_NAME      WAL_NAME ".new" /* the same */
 #define LOCK_NAME         "coupon.lock"
 #define HOLD_NAME         "coupon.hold"
 #define FOLDER_PATH_SIZE  (PATH_MAX + 32)
@@ -66,6 +68,10 @@ int MUST_CHECK folder_new_begin(const struct sqlite_folder *folder, struct compl
 /* Gives DATABASE_NEW_NAME its final name, durably. */
 int MUST_CHECK folder_new_adopt(const struct sqlite_folder *folder, struct complaint *complaint);
 void folder_new_discard(const struct sqlite_folder *folder);
+/* Puts a copy of the WAL, synced, in its place, durably; the old one stays until then. Where there
+ * is none, or an empty one, nothing is done. Nobody else may have it open to write. STATUS_IO,
+ * STATUS_FULL. */
+int MUST_CHECK folder_wal_renew(const struct sqlite_folder *folder, struct complaint *complaint);
 /* Removes an empty -wal file that a refused open left. */
 void folder_wal_discard_empty(const struct sqlite_folder *folder);
 /* Makes the names in the folder durable. */
@@ -73,6 +79,8 @@ int MUST_CHECK folder_sync(const struct sqlite_folder *folder, struct complaint 
 /* Whether the name in the folder leads to the open file. Negative, with errno: it cannot be told.
  */
 int MUST_CHECK folder_names(const struct sqlite_folder *folder, const char *name, int fd);
+/* Writes all the bytes there. Negative, with errno. */
+int MUST_CHECK folder_bytes_write(int fd, const char *bytes, size_t size, int64_t at);
 /* "cannot DOING PATH: …" for errno. STATUS_FULL, STATUS_IO. */
 int folder_fail(const char *doing, const char *path, struct complaint *complaint);
 
@@ -130,7 +138,9 @@ struct sqlite_vfs {
     sqlite3_vfs vfs;   /* first */
     sqlite3_vfs *real; /* NULL: not registered */
     char name[32];
-    uint64_t reads_failed; /* how often the disk could not read */
+    const struct sqlite_folder *renews; /* whose WAL is written anew; NULL: it stays as it is */
+    struct complaint unrenewed;         /* why that could not be done; "" it could */
+    uint64_t reads_failed;              /* how often the disk could not read */
 };
 
 struct sqlite_ledger {
@@ -179,8 +189,6 @@ void sqlite_statements_finalize(struct sqlite_ledger *ledger);
  * It must stay where it is until it is unregistered. STATUS_INVALID, STATUS_NO_MEMORY. */
 int MUST_CHECK sqlite_vfs_register(struct sqlite_vfs *vfs, const char *real_name,
                                    struct complaint *complaint);
-/* Writes what is in the WAL, a file of this VFS, to it once more, and syncs it. SQLITE_OK. */
-int MUST_CHECK sqlite_vfs_write_again(sqlite3_file *wal);
 void sqlite_vfs_unregister(struct sqlite_vfs *vfs); /* also one that never was registered */
 
 /* ---- sqlite_rows.c ---- */

@@ -149,10 +149,9 @@ static int connection_open(struct sqlite_ledger *ledger, const char *name, const
     char uri[URI_SIZE];
     folder_path(&ledger->folder, name, path);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    int64_t wal_size = folder_file_size(&ledger->folder, DATABASE_NAME "-wal");
+    int64_t wal_size = folder_file_size(&ledger->folder, WAL_NAME);
     if (wal_size < 0) {
-        return folder_fail("look for " DATABASE_NAME "-wal in", ledger->folder.directory,
-                           complaint);
+        return folder_fail("look for " WAL_NAME " in", ledger->folder.directory, complaint);
     }
     bool immutable = ledger->existing_only && wal_size == 0;
     if (immutable) {
@@ -234,26 +233,6 @@ int sqlite_fold(struct sqlite_ledger *ledger, struct complaint *complaint) {
     return STATUS_OK;
 }
 
-/* After a sync that failed, the system may show commits of the WAL that the disk does not have and
- * that no later sync brings there, as their pages count as written (Linux, since the error was
- * told). Folded, they would be in the main file while the disk's WAL ends before them, and a power
- * cut before the WAL is reset would have that one, an older state, recovered over the main file.
- * Written again they are the disk's. Where a torn sector may be garbled (pads_frames) that would
- * itself put commits at risk that are safe, so there it is not done. */
-static int log_write_again(struct sqlite_ledger *ledger, struct complaint *complaint) {
-    sqlite3_file *log = NULL;
-    sqlite3_file_control(ledger->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-    if (!log || !log->pMethods || ledger->pads_frames) {
-        return STATUS_OK;
-    }
-    int result = sqlite_vfs_write_again(log);
-    return result == SQLITE_OK
-               ? STATUS_OK
-               : complain(complaint, sqlite_status(result),
-                          "cannot make durable what %s/" DATABASE_NAME "-wal holds: %s",
-                          ledger->folder.directory, sqlite3_errstr(result));
-}
-
 /* The page cache proves nothing: what recovery found in the WAL may not be on the disk, so
  * it is not believed before it was written to the main file and synced. A backup starts over
  * then: nobody's start waits for one. */
@@ -261,8 +240,7 @@ static int fold_recovered(struct sqlite_ledger *ledger, struct complaint *compla
     int status = sqlite_fold_begin(ledger, true, complaint);
     if (status == STATUS_OK) {
         FAILPOINT("sqlite-recovered");
-        status = log_write_again(ledger, complaint);
-        status = status == STATUS_OK ? sqlite_fold(ledger, complaint) : status;
+        status = sqlite_fold(ledger, complaint);
         FAILPOINT("sqlite-folded");
         sqlite_fold_end(ledger);
     }
@@ -322,6 +300,7 @@ static int ledger_begin(struct sqlite_ledger *ledger, const struct ledger_sqlite
     const char *vfs = ledger->vfs.name;
     int registered = sqlite_vfs_register(&ledger->vfs, options->vfs, complaint);
     status = registered < 0 ? registered : status;
+    ledger->vfs.renews = ledger->existing_only ? NULL : &ledger->folder;
     if (status == STATUS_NOT_FOUND && !ledger->existing_only && !options->no_new) {
         status = ledger_make(ledger, vfs, complaint);
     }
@@ -392,7 +371,7 @@ int ledger_sqlite_open(const struct ledger_sqlite_options *options, struct ledge
             folder_open(&ledger->folder, options->directory, options->existing_only, complaint);
     }
     if (status == STATUS_OK) {
-        had_wal = folder_file_size(&ledger->folder, DATABASE_NAME "-wal") != 0;
+        had_wal = folder_file_size(&ledger->folder, WAL_NAME) != 0;
         status = ledger_begin(ledger, options, complaint);
     }
     if (status < 0) {

@@ -81,6 +81,10 @@ int sqlite_fail(struct sqlite_ledger *ledger, int result, const char *doing,
                 struct complaint *complaint) {
     assert(result != SQLITE_OK);
     int status = sqlite_status(result);
+    if (ledger->vfs.unrenewed.text[0] != '\0') { /* it never came to be opened */
+        return complain(complaint, status, "%s%s", ledger->vfs.unrenewed.text,
+                        status == STATUS_FULL ? advice(status) : "");
+    }
     /* Without a connection (no memory for one) there is only the code. */
     const char *why = ledger->db ? sqlite3_errmsg(ledger->db) : sqlite3_errstr(result);
     int system = ledger->db ? sqlite3_system_errno(ledger->db) : 0;

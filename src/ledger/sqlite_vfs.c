@@ -1,4 +1,4 @@
-/* The VFS under a ledger: another one (the caller's, or SQLite's own), but for two things. For
+/* The VFS under a ledger: another one (the caller's, or SQLite's own), but for three things. For
  * sqlite_open.c.
  *
  * It joins what is written to the WAL. SQLite writes each frame of a commit in two pieces, 24 bytes
@@ -18,6 +18,14 @@
  * sync. Held back, that rest could fail when the commit had succeeded already; the log would have
  * a hole there, and recovery would end at it, before every later commit.
  *
+ * It has the WAL that is found written anew before SQLite reads it (folder_wal_renew). After a sync
+ * that failed, the system may show commits of the WAL that the disk does not have and that no later
+ * sync brings there, as their pages count as written (Linux, since the error was told). Folded,
+ * they would be in the main file while the disk's WAL ends before them, and a power cut before the
+ * WAL is reset would have that one, an older state, recovered over the main file. A new file is the
+ * disk's when it was synced; and as the old one stays until the new one has its name, a power cut
+ * meanwhile loses nothing, whatever it makes of the sectors that were being written.
+ *
  * And it calls a disk that cannot read by its name. SQLite's unix VFS answers EIO with
  * SQLITE_IOERR_CORRUPTFS, of which the library makes SQLITE_CORRUPT: the ledger would be called
  * damaged, and an operator told to put a backup back, for a cable that was loose. */
@@ -28,9 +36,6 @@
 /* What SQLite's unix VFS writes at once at most (os_unix.c, seekAndWriteFd): more than 30
  * frames of 4,120 bytes, as a commit of 2,048 issues has. */
 #define JOINED_SIZE ((size_t)0x1ffff)
-
-/* What is read and written at once when the WAL is written again. */
-#define PART_SIZE 65536
 
 struct vfs_file {
     sqlite3_file file; /* first */
@@ -168,28 +173,16 @@ static const sqlite3_io_methods file_methods = {
     .xDeviceCharacteristics = file_characteristics,
 };
 
-/* Past write_joined: what is there is committed, so that a short write must not cut it off. */
-int sqlite_vfs_write_again(sqlite3_file *file) {
-    sqlite3_file *real = real_of(file);
-    sqlite3_int64 size = 0;
-    int result = file_size(file, &size);
-    void *part = sqlite3_malloc(PART_SIZE);
-    if (!part) {
-        return SQLITE_NOMEM;
-    }
-    for (sqlite3_int64 at = 0; result == SQLITE_OK && at < size; at += PART_SIZE) {
-        int length = size - at < PART_SIZE ? (int)(size - at) : PART_SIZE;
-        result = file_read(file, part, length, at);
-        if (result == SQLITE_OK) {
-            result = real->pMethods->xWrite(real, part, length, at);
-        }
-    }
-    sqlite3_free(part);
-    return result == SQLITE_OK && size > 0 ? real->pMethods->xSync(real, SQLITE_SYNC_NORMAL)
-                                           : result;
-}
+/* ---- opening ---- */
 
-/* ---- the rest is the other VFS's ---- */
+/* SQLite opens the WAL once in a connection, before it reads it, and in exclusive mode when it has
+ * the database's lock already (pager.c, pagerOpenWal): nobody else has the file open then. */
+static int wal_renew(struct sqlite_vfs *vfs) {
+    int status = vfs->renews ? folder_wal_renew(vfs->renews, &vfs->unrenewed) : STATUS_OK;
+    return status == STATUS_OK     ? SQLITE_OK
+           : status == STATUS_FULL ? SQLITE_FULL
+                                   : SQLITE_IOERR_WRITE;
+}
 
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
                     int *ret_flags) {
@@ -201,7 +194,10 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
     if (is_wal && !opened->joined) {
         return SQLITE_NOMEM;
     }
-    int result = real->xOpen(real, name, real_of(file), flags, ret_flags);
+    int result = is_wal ? wal_renew(opened->vfs) : SQLITE_OK;
+    if (result == SQLITE_OK) {
+        result = real->xOpen(real, name, real_of(file), flags, ret_flags);
+    }
     if (result != SQLITE_OK) {
         sqlite3_free(opened->joined);
         return result;

@@ -26,7 +26,7 @@ enum bug {
     BUG_FOLDER_SYNC_SKIPPED,
     BUG_RECOVERY_NOT_FOLDED,
     BUG_PROBE_FORGOTTEN,
-    BUG_LOG_NOT_WRITTEN_AGAIN,
+    BUG_LOG_NOT_RENEWED,
     BUG_BOARD_STALE,
     BUGS
 };
@@ -52,7 +52,7 @@ static const char *const names[BUGS] = {
     [BUG_FOLDER_SYNC_SKIPPED] = "folder-sync-skipped",
     [BUG_RECOVERY_NOT_FOLDED] = "recovery-not-folded",
     [BUG_PROBE_FORGOTTEN] = "probe-forgotten",
-    [BUG_LOG_NOT_WRITTEN_AGAIN] = "log-not-written-again",
+    [BUG_LOG_NOT_RENEWED] = "log-not-renewed",
     [BUG_BOARD_STALE] = "board-stale-after-patch",
 };
 
@@ -80,7 +80,7 @@ void bugs_begin(void) {
     world->plants_fsync_skip = chosen == BUG_FSYNC_SKIPPED;
     world->plants_db_sync_skip = chosen == BUG_DB_SYNC_SKIPPED;
     world->plants_names_sync_skip = chosen == BUG_FOLDER_SYNC_SKIPPED;
-    world->plants_log_rewrite_skip = chosen == BUG_LOG_NOT_WRITTEN_AGAIN;
+    world->plants_log_renewal_skip = chosen == BUG_LOG_NOT_RENEWED;
 }
 
 static bool is_known(int status) {

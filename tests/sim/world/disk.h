@@ -16,7 +16,7 @@
 
 #define DISK_SECTOR    512
 #define DISK_NAME_SIZE 64
-#define DISK_FILES_MAX 16 /* names at one time; a data folder has six */
+#define DISK_FILES_MAX 16 /* names at one time; a data folder has seven */
 
 struct disk;
 

@@ -19,8 +19,11 @@
 #define FDS_MAX    16
 #define FOLDER_INO 1000000
 
+#define LOG_NAME "coupon.db-wal" /* and what becomes one */
+
 static struct {
     bool used;
+    bool is_log;
     unsigned file; /* 0: the folder itself */
 } fds[FDS_MAX];
 
@@ -36,6 +39,7 @@ static int fd_new(unsigned file) {
     for (int i = 0; i < FDS_MAX; i++) {
         if (!fds[i].used) {
             fds[i].used = true;
+            fds[i].is_log = false;
             fds[i].file = file;
             return FD_FIRST + i;
         }
@@ -48,24 +52,19 @@ static unsigned file_of(int fd) {
     return fds[fd - FD_FIRST].file;
 }
 
+/* 0, or -1 with errno. */
+static int result_of(enum io_fate fate) {
+    errno = fate == IO_FULL ? ENOSPC : EIO;
+    return fate == IO_WORKS ? 0 : -1;
+}
+
 /* -1 with errno, unless the call may go on. */
 static int refused(enum io_sort sort, bool grows) {
-    switch (io_begin(sort, grows)) {
-    case IO_WORKS:
-        return 0;
-    case IO_FULL:
-        errno = ENOSPC;
-        return -1;
-    case IO_DIES_IN_IT:
-    case IO_DIES_AFTER: /* as good as before it: each of these calls is one step */
-        world_die();
-        break;
-    case IO_FAILS:
-    case IO_DEAD:
-        break;
+    enum io_fate fate = io_begin(sort, grows);
+    if (fate == IO_DIES_IN_IT || fate == IO_DIES_AFTER) {
+        world_die(); /* as good as before it: each of these calls is one step */
     }
-    errno = EIO;
-    return -1;
+    return result_of(fate);
 }
 
 /* ---- open and close ---- */
@@ -85,7 +84,11 @@ static int folder_open_name(const char *name, int flags) {
         errno = ENOENT;
         return -1;
     }
-    return fd_new(creates ? disk_create(world->disk, name) : file);
+    int fd = fd_new(creates ? disk_create(world->disk, name) : file);
+    if (fd >= 0) {
+        fds[fd - FD_FIRST].is_log = strncmp(name, LOG_NAME, strlen(LOG_NAME)) == 0;
+    }
+    return fd;
 }
 
 int __real_open64(const char *path, int flags, ...);
@@ -246,6 +249,18 @@ int __wrap_mkdir(const char *path, mode_t mode) {
     return -1;
 }
 
+ssize_t __real_pwrite64(int fd, const void *bytes, size_t size, off_t at);
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t at);
+
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t size, off_t at) {
+    if (!is_ours(fd)) {
+        return __real_pwrite64(fd, bytes, size, at);
+    }
+    IN_SIMULATOR;
+    bool is_log = fds[fd - FD_FIRST].is_log;
+    return result_of(io_write(file_of(fd), is_log, bytes, size, (size_t)at)) ? -1 : (ssize_t)size;
+}
+
 int __real_ftruncate64(int fd, off_t size);
 int __wrap_ftruncate64(int fd, off_t size);
 
@@ -302,12 +317,13 @@ int __wrap_fsync(int fd) {
         return __real_fsync(fd);
     }
     IN_SIMULATOR;
+    if (file_of(fd)) {
+        return result_of(io_sync(file_of(fd), fds[fd - FD_FIRST].is_log));
+    }
     if (refused(IO_NAMES_SYNC, false)) {
         return -1;
     }
-    if (file_of(fd)) {
-        disk_sync(world->disk, file_of(fd));
-    } else if (!world->plants_names_sync_skip) {
+    if (!world->plants_names_sync_skip) {
         disk_sync_names(world->disk);
     }
     return 0;
@@ -327,6 +343,10 @@ int __wrap_renameat(int from_folder, const char *from, int to_folder, const char
     if (!disk_find(world->disk, from)) {
         errno = ENOENT;
         return -1;
+    }
+    if (world->plants_log_renewal_skip && strcmp(to, LOG_NAME) == 0) {
+        disk_unlink(world->disk, from);
+        return 0;
     }
     disk_rename(world->disk, from, to);
     return 0;

@@ -50,55 +50,17 @@ static int sim_read(sqlite3_file *file, void *bytes, int size, sqlite3_int64 at)
     return SQLITE_OK;
 }
 
-/* Some first bytes of a write that does not come to its end; often nearly all. */
-static void write_part(unsigned number, const void *bytes, int size, sqlite3_int64 at) {
-    size_t part = (size_t)random_below(&world->random, (uint64_t)size);
-    if (part < (size_t)size / 2) {
-        size_t missing = 1 + (size_t)random_below(&world->random, 400);
-        part = missing < (size_t)size ? (size_t)size - missing : part;
-    }
-    if (part > 0) {
-        disk_write(world->disk, number, bytes, part, (size_t)at);
-    }
-}
-
-/* What a start writes to the log again; a planted bug leaves it out. */
-static bool is_skipped(const struct sim_file *sim, const void *bytes, int size, sqlite3_int64 at) {
-    static char there[1 << 17];
-    return world->plants_log_rewrite_skip && sim->is_log && world->phase == PHASE_STARTING &&
-           disk_read(world->disk, sim->number, there, (size_t)size, (size_t)at) == (size_t)size &&
-           memcmp(there, bytes, (size_t)size) == 0;
-}
-
 static int sim_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 at) {
     IN_SIMULATOR;
-    struct sim_file *sim = file_of(file);
-    if (is_skipped(sim, bytes, size, at)) {
-        return SQLITE_OK;
-    }
-    bool grows = (size_t)at + (size_t)size > disk_size(world->disk, sim->number);
-    switch (io_begin(sim->is_log ? IO_LOG_WRITE : IO_DB_WRITE, grows)) {
+    const struct sim_file *sim = file_of(file);
+    switch (io_write(sim->number, sim->is_log, bytes, (size_t)size, (size_t)at)) {
     case IO_WORKS:
-        disk_write(world->disk, sim->number, bytes, (size_t)size, (size_t)at);
         return SQLITE_OK;
-    case IO_FAILS:
-        write_part(sim->number, bytes, size, at);
-        return SQLITE_IOERR_WRITE;
     case IO_FULL:
-        write_part(sim->number, bytes, size, at);
         return SQLITE_FULL;
-    case IO_DEAD:
-        return SQLITE_IOERR_WRITE;
-    case IO_DIES_IN_IT:
-        write_part(sim->number, bytes, size, at);
-        world_die();
-        return SQLITE_IOERR_WRITE;
-    case IO_DIES_AFTER:
-        disk_write(world->disk, sim->number, bytes, (size_t)size, (size_t)at);
-        world_die();
+    default:
         return SQLITE_IOERR_WRITE;
     }
-    abort();
 }
 
 static int sim_truncate(sqlite3_file *file, sqlite3_int64 size) {
@@ -113,27 +75,11 @@ static int sim_truncate(sqlite3_file *file, sqlite3_int64 size) {
     return fate == IO_WORKS ? SQLITE_OK : SQLITE_IOERR_TRUNCATE;
 }
 
-static void sync_really(const struct sim_file *sim) {
-    bool skips = sim->is_log ? world->plants_fsync_skip : world->plants_db_sync_skip;
-    if (!skips) {
-        disk_sync(world->disk, sim->number);
-    }
-}
-
 static int sim_sync(sqlite3_file *file, int flags) {
     IN_SIMULATOR;
     (void)flags;
     struct sim_file *sim = file_of(file);
-    enum io_fate fate = io_begin(sim->is_log ? IO_LOG_SYNC : IO_DB_SYNC, false);
-    if (fate == IO_WORKS || fate == IO_DIES_AFTER) {
-        sync_really(sim);
-    } else if (fate == IO_FAILS || fate == IO_FULL) {
-        disk_sync_fails(world->disk, sim->number, &world->random);
-    }
-    if (fate == IO_DIES_IN_IT || fate == IO_DIES_AFTER) {
-        world_die();
-    }
-    if (fate != IO_WORKS) {
+    if (io_sync(sim->number, sim->is_log) != IO_WORKS) {
         return SQLITE_IOERR_FSYNC;
     }
     if (sim->name_is_new) {

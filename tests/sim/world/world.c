@@ -256,3 +256,45 @@ enum io_fate io_begin(enum io_sort sort, bool grows) {
     }
     return IO_WORKS;
 }
+
+/* ---- what is done to a file, whoever asks for it ---- */
+
+/* Some first bytes of a write that does not come to its end; often nearly all. */
+static void write_part(unsigned file, const void *bytes, size_t size, size_t at) {
+    size_t part = (size_t)random_below(&world->random, size);
+    if (part < size / 2) {
+        size_t missing = 1 + (size_t)random_below(&world->random, 400);
+        part = missing < size ? size - missing : part;
+    }
+    if (part > 0) {
+        disk_write(world->disk, file, bytes, part, at);
+    }
+}
+
+enum io_fate io_write(unsigned file, bool is_log, const void *bytes, size_t size, size_t at) {
+    bool grows = at + size > disk_size(world->disk, file);
+    enum io_fate fate = io_begin(is_log ? IO_LOG_WRITE : IO_DB_WRITE, grows);
+    if (fate == IO_WORKS || fate == IO_DIES_AFTER) {
+        disk_write(world->disk, file, bytes, size, at);
+    } else if (fate != IO_DEAD) {
+        write_part(file, bytes, size, at);
+    }
+    if (fate == IO_DIES_IN_IT || fate == IO_DIES_AFTER) {
+        world_die();
+    }
+    return fate;
+}
+
+enum io_fate io_sync(unsigned file, bool is_log) {
+    bool skips = is_log ? world->plants_fsync_skip : world->plants_db_sync_skip;
+    enum io_fate fate = io_begin(is_log ? IO_LOG_SYNC : IO_DB_SYNC, false);
+    if ((fate == IO_WORKS || fate == IO_DIES_AFTER) && !skips) {
+        disk_sync(world->disk, file);
+    } else if (fate == IO_FAILS || fate == IO_FULL) {
+        disk_sync_fails(world->disk, file, &world->random);
+    }
+    if (fate == IO_DIES_IN_IT || fate == IO_DIES_AFTER) {
+        world_die();
+    }
+    return fate;
+}

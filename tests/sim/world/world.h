@@ -55,7 +55,7 @@ struct world {
     bool plants_fsync_skip; /* planted bugs of the disk: see bugs.h */
     bool plants_db_sync_skip;
     bool plants_names_sync_skip;
-    bool plants_log_rewrite_skip;
+    bool plants_log_renewal_skip;
     bool powersafe;        /* as the VFS promises */
     unsigned log_scale;    /* each frame of the log counts so often: folds come sooner */
     int64_t slow_until_us; /* syncs take long */
@@ -104,6 +104,9 @@ enum io_fate {
 };
 /* `grows`: it would need room on the disk. */
 enum io_fate io_begin(enum io_sort sort, bool grows);
+/* A write and a sync as io_begin has it, the part and the death included. */
+enum io_fate io_write(unsigned file, bool is_log, const void *bytes, size_t size, size_t at);
+enum io_fate io_sync(unsigned file, bool is_log);
 /* The process ends here and now, as the crash that io_begin found is to be. */
 void world_die(void);
 /* Ends it between two turns. */

@@ -155,22 +155,6 @@ static void a_padded_commit_is_written_whole_before_it_returns(void **state) {
     folder_remove(folder);
 }
 
-/* After a failed sync the system may show frames that the disk does not have. */
-static void what_is_recovered_is_written_to_the_log_again(void **state) {
-    (void)state;
-    char *folder = folder_new();
-    struct stat wal;
-    make_ledger_with_wal(folder, 3000, 2000);
-    assert_int_equal(stat(path_of(folder, "coupon.db-wal"), &wal), 0);
-    assert_true(wal.st_size > 65536);
-    faults.wal_syncs = faults.wal_writes = 0;
-    struct ledger *ledger = open_ledger(folder, FAULT_VFS);
-    assert_true(faults.wal_writes >= 2); /* in parts of 64 KiB */
-    assert_true(faults.wal_syncs >= 1);
-    close_ledger(ledger);
-    folder_remove(folder);
-}
-
 /* ---- checkpoints ---- */
 
 /* A ledger whose WAL is long enough for an idle checkpoint; its coupon has *ret_issues. */
@@ -383,7 +367,6 @@ int main(void) {
         cmocka_unit_test(a_complaint_tells_what_to_do),
         cmocka_unit_test(every_change_syncs_the_wal_before_it_returns),
         cmocka_unit_test(a_padded_commit_is_written_whole_before_it_returns),
-        cmocka_unit_test(what_is_recovered_is_written_to_the_log_again),
         cmocka_unit_test(a_checkpoint_that_fails_is_tried_again),
         cmocka_unit_test(a_checkpoint_that_failed_is_not_urgent_again_at_once),
         cmocka_unit_test(a_sync_that_fails_in_a_checkpoint_is_ambiguous),

@@ -5,6 +5,7 @@
 #include "ledger/sqlite_ledger.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,41 @@ static void what_a_crash_left_in_the_wal_is_in_the_main_file_before_open_returns
     assert_int_equal(stat(path_of(folder, "coupon.db-wal"), &wal), 0);
     assert_int_equal(wal.st_size, 0);
     assert_ranks(ledger, 1, 150);
+    close_ledger(ledger);
+}
+
+/* After a failed sync the system may show frames that the disk does not have. */
+static void a_start_reads_a_copy_of_the_wal(void **state) {
+    const char *folder = *state;
+    struct stat before;
+    struct stat after;
+    make_ledger_with_wal(folder, 3000, 2000);
+    assert_int_equal(stat(path_of(folder, "coupon.db-wal"), &before), 0);
+    file_write(path_of(folder, "coupon.db-wal.new"), "half", 4); /* a power cut left it */
+    char old[PATH_MAX];
+    snprintf(old, sizeof(old), "%s", path_of(folder, "old"));
+    assert_int_equal(link(path_of(folder, "coupon.db-wal"), old), 0); /* its number stays its own */
+    struct ledger *ledger = open_ledger(folder, NULL);
+    assert_int_equal(stat(path_of(folder, "coupon.db-wal"), &after), 0);
+    assert_true(after.st_ino != before.st_ino);
+    assert_int_equal(after.st_mode, before.st_mode);
+    assert_int_equal(stat(old, &after), 0);
+    assert_int_equal(after.st_size, before.st_size);
+    assert_false(exists(folder, "coupon.db-wal.new"));
+    assert_ranks(ledger, 1, 5000);
+    close_ledger(ledger);
+}
+
+static void a_start_that_cannot_copy_the_wal_says_so(void **state) {
+    const char *folder = *state;
+    make_ledger_with_wal(folder, 10, 10);
+    assert_int_equal(mkdir(path_of(folder, "coupon.db-wal.new"), 0700), 0);
+    assert_int_equal(open_status(folder, false), STATUS_IO);
+    assert_non_null(strstr(complaint.text, "cannot write anew coupon.db-wal in "));
+    assert_non_null(strstr(complaint.text, "File exists"));
+    assert_int_equal(rmdir(path_of(folder, "coupon.db-wal.new")), 0);
+    struct ledger *ledger = open_ledger(folder, NULL);
+    assert_ranks(ledger, 1, 20);
     close_ledger(ledger);
 }
 
@@ -398,6 +434,8 @@ int main(void) {
         with_folder(an_open_ledger_has_no_shared_memory_file),
         with_folder(opening_again_finds_everything),
         with_folder(what_a_crash_left_in_the_wal_is_in_the_main_file_before_open_returns),
+        with_folder(a_start_reads_a_copy_of_the_wal),
+        with_folder(a_start_that_cannot_copy_the_wal_says_so),
         with_folder(a_creation_that_was_interrupted_is_begun_again),
         with_folder(odd_characters_in_a_path_do_no_harm),
         with_folder(a_second_process_is_refused_and_told_who_holds_it),
