@@ -11,11 +11,18 @@
 
 /* ---- answers ---- */
 
+/* Whether this would not hold for an earlier call of the claim that got no answer, and that a Redis
+ * which stood still may carry out any time later. In one epoch the other refusals are for good, and
+ * calls of another one find the gate closed; but what has not started will. */
+static bool is_for_now(enum verdict verdict) {
+    return verdict == VERDICT_STORAGE_UNAVAILABLE || verdict == VERDICT_OVERLOADED ||
+           verdict == VERDICT_NOT_STARTED;
+}
+
 void door_finish(struct redis_issuer *issuer, struct seat *seat, enum verdict verdict) {
     FAILPOINT("door-answer");
     struct batch *batch = seat->batch;
-    bool ours = verdict == VERDICT_STORAGE_UNAVAILABLE || verdict == VERDICT_OVERLOADED;
-    seat->claim->verdict = ours && seat->maybe ? VERDICT_OUTCOME_UNKNOWN : verdict;
+    seat->claim->verdict = seat->maybe && is_for_now(verdict) ? VERDICT_OUTCOME_UNKNOWN : verdict;
     assert(batch->open > 0);
     if (--batch->open == 0) {
         struct job *job = &batch->asked->job;

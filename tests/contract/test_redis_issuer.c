@@ -158,6 +158,21 @@ static void what_may_have_been_admitted_is_called_unknown(void **state) {
     scene_end(&scene);
 }
 
+/* The call without an answer may be carried out when the coupon has started. */
+static void who_may_be_admitted_yet_is_not_told_that_it_has_not_started(void **state) {
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    scripted("coupon_claim", SCRIPTED_SAYS, "*5|$2|ok|$1|0|$1|1|$1|0|$18|s:1900000000000000|", 1);
+    assert_int_equal(verdict_unsettled(&scene, "second"), VERDICT_NOT_STARTED);
+    scripted("coupon_claim", SCRIPTED_LOST, NULL, 1);
+    scripted("coupon_claim", SCRIPTED_SAYS, "*5|$2|ok|$1|0|$1|1|$1|0|$18|s:1900000000000000|", 1);
+    assert_int_equal(verdict_unsettled(&scene, "second"), VERDICT_OUTCOME_UNKNOWN);
+    worker_turn(&scene);
+    assert_claimed(&scene, "second", VERDICT_ALREADY_ISSUED, 2);
+    assert_true(scripted_end());
+    scene_end(&scene);
+}
+
 /* All seats are taken, and the one who has the seat is not settled: that is not sold out (I6). */
 static void who_finds_all_seats_taken_waits_and_is_not_told_sold_out(void **state) {
     struct scene scene;
@@ -534,6 +549,7 @@ int main(void) {
         cmocka_unit_test(a_claim_whose_answer_is_lost_is_admitted_once),
         cmocka_unit_test(a_call_that_is_not_taken_is_made_again),
         cmocka_unit_test(what_may_have_been_admitted_is_called_unknown),
+        cmocka_unit_test(who_may_be_admitted_yet_is_not_told_that_it_has_not_started),
         cmocka_unit_test(who_finds_all_seats_taken_waits_and_is_not_told_sold_out),
         cmocka_unit_test(ids_that_no_coupon_can_have_are_asked_of_nobody),
         cmocka_unit_test(a_coupon_that_cannot_be_loaded_is_loaded_when_it_can),
