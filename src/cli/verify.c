@@ -26,10 +26,10 @@ static const struct option_spec specs[] = {
 };
 
 /* After so many lines violations are counted only. */
-enum { VIOLATIONS_SHOWN_MAX = 1000, COUPONS_MAX = 1 << 22 };
+enum { VIOLATIONS_SHOWN_MAX = 1000 };
 
 struct verification {
-    struct engine *holders; /* who holds what; the rank is kept in the place of the time */
+    struct engine *holders; /* of the one coupon at hand; with the rank in the place of the time */
     struct digest_key key;
     struct coupon_record coupon; /* whose rows come; id 0: none yet */
     struct coupon_revision *revisions;
@@ -427,7 +427,7 @@ static int verify(const char **values) {
         fprintf(stderr, "coupon verify: %s\n", complaint.text);
         return status == STATUS_DAMAGED ? EXIT_CODE_FAILED : EXIT_CODE_USAGE;
     }
-    status = sodium_init() < 0 ? STATUS_NO_MEMORY : engine_new(COUPONS_MAX, &verification.holders);
+    status = sodium_init() < 0 ? STATUS_NO_MEMORY : engine_new(1, &verification.holders);
     if (status == STATUS_OK) {
         digest_key_random(&verification.key);
         status = judge(ledger, &verification, &complaint);
