@@ -13,10 +13,11 @@
 
 /* Whether this would not hold for an earlier call of the claim that got no answer, and that a Redis
  * which stood still may carry out any time later. In one epoch the other refusals are for good, and
- * calls of another one find the gate closed; but what has not started will. */
+ * calls of another one find the gate closed; but what has not started will, and an id without a
+ * coupon may be given to one. */
 static bool is_for_now(enum verdict verdict) {
     return verdict == VERDICT_STORAGE_UNAVAILABLE || verdict == VERDICT_OVERLOADED ||
-           verdict == VERDICT_NOT_STARTED;
+           verdict == VERDICT_NOT_STARTED || verdict == VERDICT_NO_SUCH_COUPON;
 }
 
 void door_finish(struct redis_issuer *issuer, struct seat *seat, enum verdict verdict) {

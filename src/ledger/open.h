@@ -14,6 +14,7 @@ struct ledger_sqlite_options {
     bool existing_only;    /* verify: STATUS_NOT_FOUND rather than a new file, and nothing
                               in the folder is changed, not even by recovery or closing */
     bool no_new;           /* import: STATUS_NOT_FOUND rather than a new file */
+    bool synced;           /* backup: what is in the WAL was written and synced by the caller */
     int64_t held_size_max; /* bytes the WAL may grow to for a backup's sake; 0: 1 GiB */
     /* a backup keeps the WAL from being folded, or was broken by a fold; NULL: not told */
     void (*held)(void *context, bool broken, int64_t wal_size);

@@ -161,8 +161,7 @@ static int target_open(struct backup *backup, const char *target, struct complai
 }
 
 static void work_clear(const struct backup *backup) {
-    static const char *const names[] = {DATABASE_NAME, WAL_NAME, WAL_NEW_NAME, LOCK_NAME,
-                                        HOLD_NAME};
+    static const char *const names[] = {DATABASE_NAME, WAL_NAME, LOCK_NAME, HOLD_NAME};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         unlinkat(backup->work_fd, names[i], 0);
     }
@@ -388,7 +387,8 @@ static int copy_check(struct backup *backup, struct ledger *ledger, struct compl
 
 /* Opening recovers the WAL and folds it; closing leaves one file. */
 static int copy_complete(struct backup *backup, struct complaint *complaint) {
-    struct ledger_sqlite_options options = {.directory = backup->work, .no_new = true};
+    struct ledger_sqlite_options options = {
+        .directory = backup->work, .no_new = true, .synced = true};
     struct ledger *ledger = NULL;
     int status = ledger_sqlite_open(&options, &ledger, complaint);
     if (status == STATUS_OK) {

@@ -372,18 +372,27 @@ static int wal_copy(int from, int to) {
     return size == 0 ? STATUS_OK : STATUS_IO;
 }
 
+/* As SQLite does it; who may not give a file away keeps it, for himself alone. Negative, with
+ * errno. */
+static int rights_copy(int to, const struct stat *file) {
+    struct stat made;
+    if (fstat(to, &made)) {
+        return STATUS_IO;
+    }
+    bool same = made.st_uid == file->st_uid && made.st_gid == file->st_gid;
+    if (!same && fchown(to, file->st_uid, file->st_gid)) {
+        return STATUS_OK;
+    }
+    return made.st_mode != file->st_mode && fchmod(to, file->st_mode & 0777) ? STATUS_IO
+                                                                             : STATUS_OK;
+}
+
 /* The copy under its own name, with the rights of the one it is a copy of, synced. Negative, with
  * errno. */
 static int wal_new_make(const struct sqlite_folder *folder, int from, const struct stat *file) {
-    int to = openat(folder->directory_fd, WAL_NEW_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
-                    file->st_mode & 0777);
-    struct stat made;
-    bool failed = to < 0 || fstat(to, &made) != 0;
-    if (!failed && (made.st_uid != file->st_uid || made.st_gid != file->st_gid) &&
-        fchown(to, file->st_uid, file->st_gid)) {
-        /* who is not root may not, and keeps it */
-    }
-    failed = failed || wal_copy(from, to) < 0 || fsync(to) != 0;
+    int to =
+        openat(folder->directory_fd, WAL_NEW_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool failed = to < 0 || rights_copy(to, file) < 0 || wal_copy(from, to) < 0 || fsync(to) != 0;
     int why = errno;
     if (to >= 0) {
         close(to);
@@ -392,28 +401,39 @@ static int wal_new_make(const struct sqlite_folder *folder, int from, const stru
     return failed ? STATUS_IO : STATUS_OK;
 }
 
+static int wal_replace(const struct sqlite_folder *folder, int from, const struct stat *file,
+                       struct complaint *complaint) {
+    unlinkat(folder->directory_fd, WAL_NEW_NAME, 0); /* a power cut left it */
+    if (wal_new_make(folder, from, file) < 0 ||
+        renameat(folder->directory_fd, WAL_NEW_NAME, folder->directory_fd, WAL_NAME)) {
+        int status = folder_fail("make " WAL_NEW_NAME " in", folder->directory, complaint);
+        unlinkat(folder->directory_fd, WAL_NEW_NAME, 0);
+        return status;
+    }
+    return folder_sync(folder, complaint);
+}
+
+/* SQLite would not follow a link either. */
 int folder_wal_renew(const struct sqlite_folder *folder, struct complaint *complaint) {
+    static const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
     assert(!folder->existing_only);
-    int from = openat(folder->directory_fd, WAL_NAME, O_RDONLY | O_CLOEXEC);
+    int from = openat(folder->directory_fd, WAL_NAME, flags);
     if (from < 0 && errno == ENOENT) {
         return STATUS_OK;
     }
     struct stat file = {.st_size = 0};
-    bool failed = from < 0 || fstat(from, &file) != 0;
-    if (!failed && file.st_size > 0) {
-        unlinkat(folder->directory_fd, WAL_NEW_NAME, 0); /* a power cut left it */
-        failed = wal_new_make(folder, from, &file) < 0 ||
-                 renameat(folder->directory_fd, WAL_NEW_NAME, folder->directory_fd, WAL_NAME) != 0;
-    }
-    int status = failed ? folder_fail("write anew " WAL_NAME " in", folder->directory, complaint)
-                        : STATUS_OK;
-    if (failed) {
-        unlinkat(folder->directory_fd, WAL_NEW_NAME, 0);
+    int status = STATUS_OK;
+    if (from < 0 || fstat(from, &file)) {
+        status = folder_fail("open " WAL_NAME " in", folder->directory, complaint);
+    } else if (!S_ISREG(file.st_mode)) {
+        status = complain(complaint, STATUS_IO, "%s/" WAL_NAME " is no file", folder->directory);
+    } else if (file.st_size > 0) {
+        status = wal_replace(folder, from, &file, complaint);
     }
     if (from >= 0) {
         close(from);
     }
-    return status == STATUS_OK && file.st_size > 0 ? folder_sync(folder, complaint) : status;
+    return status;
 }
 
 void folder_wal_discard_empty(const struct sqlite_folder *folder) {

@@ -7,8 +7,8 @@
  *   sqlite_open.c         connection, settings, recovery, closing
  *   sqlite_schema.c       migrations, and the texts of all statements
  *   sqlite_transaction.c  begin, commit, abort; which failures are known and which are not
- *   sqlite_vfs.c          the VFS under it: joins writes to the WAL, has it written anew at a
- * start, names failing reads sqlite_rows.c         the rows of an append, as a table for its INSERT
+ *   sqlite_vfs.c          the VFS under it: joins writes to the WAL, has it copied at a start
+ *   sqlite_rows.c         the rows of an append, as a table for its INSERT
  *   sqlite_write.c        appends, imports, creations, changes, the probe, checkpoints
  *   sqlite_read.c         small reads
  *   sqlite_visit.c        the whole record, in order
@@ -138,7 +138,7 @@ struct sqlite_vfs {
     sqlite3_vfs vfs;   /* first */
     sqlite3_vfs *real; /* NULL: not registered */
     char name[32];
-    const struct sqlite_folder *renews; /* whose WAL is written anew; NULL: it stays as it is */
+    const struct sqlite_folder *renews; /* whose WAL is renewed before it is read; NULL: nobody's */
     struct complaint unrenewed;         /* why that could not be done; "" it could */
     uint64_t reads_failed;              /* how often the disk could not read */
 };

@@ -233,9 +233,9 @@ int sqlite_fold(struct sqlite_ledger *ledger, struct complaint *complaint) {
     return STATUS_OK;
 }
 
-/* The page cache proves nothing: what recovery found in the WAL may not be on the disk, so
- * it is not believed before it was written to the main file and synced. A backup starts over
- * then: nobody's start waits for one. */
+/* What recovery found in the WAL, which is on the disk by now (sqlite_vfs.c), is in the main file
+ * and synced before anything is believed. A backup starts over then: nobody's start waits for
+ * one. */
 static int fold_recovered(struct sqlite_ledger *ledger, struct complaint *complaint) {
     int status = sqlite_fold_begin(ledger, true, complaint);
     if (status == STATUS_OK) {
@@ -300,11 +300,11 @@ static int ledger_begin(struct sqlite_ledger *ledger, const struct ledger_sqlite
     const char *vfs = ledger->vfs.name;
     int registered = sqlite_vfs_register(&ledger->vfs, options->vfs, complaint);
     status = registered < 0 ? registered : status;
-    ledger->vfs.renews = ledger->existing_only ? NULL : &ledger->folder;
     if (status == STATUS_NOT_FOUND && !ledger->existing_only && !options->no_new) {
         status = ledger_make(ledger, vfs, complaint);
     }
     if (status == STATUS_OK) {
+        ledger->vfs.renews = ledger->existing_only || options->synced ? NULL : &ledger->folder;
         status = connection_open(ledger, DATABASE_NAME, vfs, complaint);
     }
     if (status == STATUS_OK) {
@@ -340,7 +340,7 @@ static int existing_check(const char *directory, struct complaint *complaint) {
                : folder_fail("look for " DATABASE_NAME " in", directory, complaint);
 }
 
-/* Gives up an open that failed; the files stay as they were found. */
+/* Gives up an open that failed; what the files hold stays as it was found. */
 static void ledger_abandon(struct sqlite_ledger *ledger, bool had_wal) {
     (void)connection_close(ledger, NULL);
     sqlite_vfs_unregister(&ledger->vfs);

@@ -173,6 +173,20 @@ static void who_may_be_admitted_yet_is_not_told_that_it_has_not_started(void **s
     scene_end(&scene);
 }
 
+/* Nor that there is no such coupon: the id may be given to one. */
+static void who_may_be_admitted_yet_is_not_told_that_there_is_no_coupon(void **state) {
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    uint64_t known = scene.coupon_id;
+    scene.coupon_id = known + PARTITION_COUNT; /* of the same partition */
+    assert_int_equal(verdict_unsettled(&scene, "second"), VERDICT_NO_SUCH_COUPON);
+    scripted("coupon_claim", SCRIPTED_LOST, NULL, 1);
+    assert_int_equal(verdict_unsettled(&scene, "second"), VERDICT_OUTCOME_UNKNOWN);
+    assert_true(scripted_end());
+    scene.coupon_id = known;
+    scene_end(&scene);
+}
+
 /* All seats are taken, and the one who has the seat is not settled: that is not sold out (I6). */
 static void who_finds_all_seats_taken_waits_and_is_not_told_sold_out(void **state) {
     struct scene scene;
@@ -550,6 +564,7 @@ int main(void) {
         cmocka_unit_test(a_call_that_is_not_taken_is_made_again),
         cmocka_unit_test(what_may_have_been_admitted_is_called_unknown),
         cmocka_unit_test(who_may_be_admitted_yet_is_not_told_that_it_has_not_started),
+        cmocka_unit_test(who_may_be_admitted_yet_is_not_told_that_there_is_no_coupon),
         cmocka_unit_test(who_finds_all_seats_taken_waits_and_is_not_told_sold_out),
         cmocka_unit_test(ids_that_no_coupon_can_have_are_asked_of_nobody),
         cmocka_unit_test(a_coupon_that_cannot_be_loaded_is_loaded_when_it_can),

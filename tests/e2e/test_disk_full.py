@@ -146,6 +146,11 @@ def test_stopped_on_a_full_disk_it_loses_nothing(new_server, small_disk):
     filler = fill(small_disk)
     server.terminate()
     server.wait()  # its last folding may fail for want of room; what was told is kept anyway
+    if os.path.exists(os.path.join(server.data, "coupon.db-wal")):
+        server.spawn()
+        assert server.wait() == 1
+        assert "make room on the disk" in server.events("cannot-start")[0]["why"]
+        assert not os.path.exists(os.path.join(server.data, "coupon.db-wal.new"))
     os.unlink(filler)
     record.assert_holds_what_was_told(server.data, load.told)
     assert verify(server.data).returncode == 0

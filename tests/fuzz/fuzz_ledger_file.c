@@ -63,7 +63,8 @@ static void file_write(const char *name, struct slice bytes) {
 
 static void files_remove(void) {
     static const char *const names[] = {"coupon.db",         "coupon.db-wal", "coupon.db-shm",
-                                        "coupon.db-journal", "coupon.db.new", "coupon.db.new-wal"};
+                                        "coupon.db-journal", "coupon.db.new", "coupon.db.new-wal",
+                                        "coupon.db-wal.new"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         unlink(path_of(names[i]));
     }

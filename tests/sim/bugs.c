@@ -27,6 +27,7 @@ enum bug {
     BUG_RECOVERY_NOT_FOLDED,
     BUG_PROBE_FORGOTTEN,
     BUG_LOG_NOT_RENEWED,
+    BUG_LOG_COPY_NOT_SYNCED,
     BUG_BOARD_STALE,
     BUGS
 };
@@ -53,6 +54,7 @@ static const char *const names[BUGS] = {
     [BUG_RECOVERY_NOT_FOLDED] = "recovery-not-folded",
     [BUG_PROBE_FORGOTTEN] = "probe-forgotten",
     [BUG_LOG_NOT_RENEWED] = "log-not-renewed",
+    [BUG_LOG_COPY_NOT_SYNCED] = "log-copy-not-synced",
     [BUG_BOARD_STALE] = "board-stale-after-patch",
 };
 
@@ -81,6 +83,7 @@ void bugs_begin(void) {
     world->plants_db_sync_skip = chosen == BUG_DB_SYNC_SKIPPED;
     world->plants_names_sync_skip = chosen == BUG_FOLDER_SYNC_SKIPPED;
     world->plants_log_renewal_skip = chosen == BUG_LOG_NOT_RENEWED;
+    world->plants_log_copy_sync_skip = chosen == BUG_LOG_COPY_NOT_SYNCED;
 }
 
 static bool is_known(int status) {

@@ -317,6 +317,9 @@ int __wrap_fsync(int fd) {
         return __real_fsync(fd);
     }
     IN_SIMULATOR;
+    if (file_of(fd) && world->plants_log_copy_sync_skip) {
+        return 0; /* no other file is synced by its name's folder */
+    }
     if (file_of(fd)) {
         return result_of(io_sync(file_of(fd), fds[fd - FD_FIRST].is_log));
     }

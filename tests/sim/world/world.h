@@ -56,6 +56,7 @@ struct world {
     bool plants_db_sync_skip;
     bool plants_names_sync_skip;
     bool plants_log_renewal_skip;
+    bool plants_log_copy_sync_skip;
     bool powersafe;        /* as the VFS promises */
     unsigned log_scale;    /* each frame of the log counts so often: folds come sooner */
     int64_t slow_until_us; /* syncs take long */

@@ -101,6 +101,11 @@ static void a_start_reads_a_copy_of_the_wal(void **state) {
     struct stat before;
     struct stat after;
     make_ledger_with_wal(folder, 3000, 2000);
+    if (geteuid() == 0) { /* root may start it once, and leaves it its owner's */
+        assert_int_equal(chown(path_of(folder, "coupon.db"), 65534, 65534), 0);
+        assert_int_equal(chown(path_of(folder, "coupon.db-wal"), 65534, 65534), 0);
+    }
+    assert_int_equal(chmod(path_of(folder, "coupon.db-wal"), 0640), 0);
     assert_int_equal(stat(path_of(folder, "coupon.db-wal"), &before), 0);
     file_write(path_of(folder, "coupon.db-wal.new"), "half", 4); /* a power cut left it */
     char old[PATH_MAX];
@@ -110,6 +115,8 @@ static void a_start_reads_a_copy_of_the_wal(void **state) {
     assert_int_equal(stat(path_of(folder, "coupon.db-wal"), &after), 0);
     assert_true(after.st_ino != before.st_ino);
     assert_int_equal(after.st_mode, before.st_mode);
+    assert_int_equal(after.st_uid, before.st_uid);
+    assert_int_equal(after.st_gid, before.st_gid);
     assert_int_equal(stat(old, &after), 0);
     assert_int_equal(after.st_size, before.st_size);
     assert_false(exists(folder, "coupon.db-wal.new"));
@@ -122,9 +129,29 @@ static void a_start_that_cannot_copy_the_wal_says_so(void **state) {
     make_ledger_with_wal(folder, 10, 10);
     assert_int_equal(mkdir(path_of(folder, "coupon.db-wal.new"), 0700), 0);
     assert_int_equal(open_status(folder, false), STATUS_IO);
-    assert_non_null(strstr(complaint.text, "cannot write anew coupon.db-wal in "));
+    assert_non_null(strstr(complaint.text, "cannot make coupon.db-wal.new in "));
     assert_non_null(strstr(complaint.text, "File exists"));
     assert_int_equal(rmdir(path_of(folder, "coupon.db-wal.new")), 0);
+    struct ledger *ledger = open_ledger(folder, NULL);
+    assert_ranks(ledger, 1, 20);
+    close_ledger(ledger);
+}
+
+/* A link would have the record leave its folder, and a pipe would be waited for. */
+static void a_wal_that_is_no_file_is_refused(void **state) {
+    const char *folder = *state;
+    char kept[PATH_MAX];
+    make_ledger_with_wal(folder, 10, 10);
+    snprintf(kept, sizeof(kept), "%s", path_of(folder, "kept"));
+    rename(path_of(folder, "coupon.db-wal"), kept);
+    assert_int_equal(symlink("kept", path_of(folder, "coupon.db-wal")), 0);
+    assert_int_equal(open_status(folder, false), STATUS_IO);
+    assert_non_null(strstr(complaint.text, "cannot open coupon.db-wal in "));
+    assert_int_equal(unlink(path_of(folder, "coupon.db-wal")), 0); /* and it is there yet */
+    assert_int_equal(mkfifo(path_of(folder, "coupon.db-wal"), 0600), 0);
+    assert_int_equal(open_status(folder, false), STATUS_IO);
+    assert_non_null(strstr(complaint.text, "is no file"));
+    rename(kept, path_of(folder, "coupon.db-wal"));
     struct ledger *ledger = open_ledger(folder, NULL);
     assert_ranks(ledger, 1, 20);
     close_ledger(ledger);
@@ -436,6 +463,7 @@ int main(void) {
         with_folder(what_a_crash_left_in_the_wal_is_in_the_main_file_before_open_returns),
         with_folder(a_start_reads_a_copy_of_the_wal),
         with_folder(a_start_that_cannot_copy_the_wal_says_so),
+        with_folder(a_wal_that_is_no_file_is_refused),
         with_folder(a_creation_that_was_interrupted_is_begun_again),
         with_folder(odd_characters_in_a_path_do_no_harm),
         with_folder(a_second_process_is_refused_and_told_who_holds_it),
