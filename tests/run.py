@@ -231,10 +231,10 @@ def run_e2e(part):
 
 
 def run_folder(part):
-    """The tests of the folder of the part's name, with the build's programs."""
+    """The tests of the folder of the part's first word, with the build's programs."""
     build = ROOT / "build" / part.build
     strategies = build / "bench" / "strategies" / "strategies-server"
-    return run_pytest(part, [f"tests/{part.name}", *part.pytest_arguments],
+    return run_pytest(part, [f"tests/{part.words[0]}", *part.pytest_arguments],
                       {**part.environment(), "COUPON_STRATEGIES_SERVER": str(strategies),
                        "COUPON_BINARY": str(build / "src" / "cli" / "coupon")})
 
