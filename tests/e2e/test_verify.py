@@ -155,6 +155,23 @@ def test_a_planted_violation_is_found_and_named(folder, plant):
     assert_found(folder, *PLANTS[plant])
 
 
+# rows that belong to a coupon which is not there: no reader of coupons meets them
+STRAYS = {
+    "coupon_revisions": "DELETE FROM coupons WHERE id = 4",
+    "coupon_creations": "INSERT INTO coupon_creations VALUES ('key', 77, zeroblob(32), 0)",
+    "audits": "UPDATE audits SET coupon_id = 77 WHERE id = 1",
+}
+
+
+@pytest.mark.parametrize("table", STRAYS)
+def test_a_row_of_no_coupon_is_found(folder, table):
+    with record.planted(folder) as database:
+        assert database.execute(STRAYS[table]).rowcount >= 1
+    done = verify(folder)
+    assert done.returncode == 1
+    assert f"a row of {table} is of no coupon" in done.stdout, done
+
+
 def test_every_violation_of_many_is_counted(folder):
     with record.planted(folder) as database:
         database.execute("UPDATE coupon_issues SET user_id = 'same' WHERE coupon_id = 1")
