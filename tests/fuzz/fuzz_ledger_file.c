@@ -9,7 +9,6 @@
  *   cut SIZE                   the file ends there
  */
 #include "cli/options.h"
-#include "engine/engine.h"
 #include "fuzz.h"
 #include "ledger/ledger.h"
 
@@ -315,14 +314,6 @@ static bool visit(struct ledger *ledger) {
 }
 
 /* ---- what is done with it ---- */
-
-/* verify makes room for more coupons than a damaged file of this size can have. */
-int __real_engine_new(size_t coupons_max, struct engine **ret_engine);
-int __wrap_engine_new(size_t coupons_max, struct engine **ret_engine);
-
-int __wrap_engine_new(size_t coupons_max, struct engine **ret_engine) {
-    return __real_engine_new(coupons_max < 1024 ? coupons_max : 1024, ret_engine);
-}
 
 /* NULL, after a refusal that says what it is. */
 static struct ledger *try_open(bool existing_only) {

@@ -1,16 +1,16 @@
 #!/usr/bin/python3
 """Runs the libFuzzer targets, each from the tree's corpus and what earlier runs have kept.
 
-    run.py [--seconds N | --until-quiet S] [--jobs N] [--result FILE] [TARGET...]
+    run.py [--seconds N | --until-quiet S] [--jobs N] [--seed N] [--result FILE] [TARGET...]
     run.py --merge [TARGET...]
 
-Called by `./dev fuzz`, which has built them (build/clang), and with ten seconds a target by
-tests/run.py. Not for: building, or one input alone: give the file to the target's program. What
+Called by `./dev fuzz`, which has built them (build/clang), and with ten seconds a target and a seed
+by tests/run.py, so that a gate that failed was made to fail by a change. Not for: building, or one input alone: give the file to the target's program. What
 a target is run with is in meson.build; what it claims is at the head of its own file.
 
 What a run finds new is kept in build/fuzz/TARGET/corpus, and beside it how long the program has
-found nothing new: several runs of the same program may reach --until-quiet together. An input that
-a target does not stand is a finding: its file and how to replay it are told. Exit code 0: none;
+found nothing new: several runs of the same program may reach --until-quiet together. With --seed a
+run knows the tree's corpus only and keeps nothing but findings. An input that a target does not stand is a finding: its file and how to replay it are told. Exit code 0: none;
 1: findings; 2: wrong use.
 """
 
@@ -43,6 +43,7 @@ STOP_SECONDS = 20     # that a target may take to end when asked
 MERGED_SIZE_MAX = 4096  # a larger input stays out of the tree
 MERGED_MAX = 20         # so many a time, the smallest: a corpus is to be read by people
 TOLD_SIZE_MAX = 1500    # an input up to this size is told whole, in base64
+NO_PROGRESS = {"executions": 0, "edges": 0, "quiet_seconds": 0}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -70,6 +71,11 @@ class Target:
     @property
     def found(self):
         return self.folder / "corpus"
+
+    @property
+    def seeded(self):
+        """What a run with a seed finds, until the next one."""
+        return self.folder / "seeded"
 
     @property
     def log(self):
@@ -130,7 +136,7 @@ def progress_read(target):
     except (OSError, ValueError):
         progress = {}
     same = progress.get("program") == target.digest()
-    return progress if same else {"executions": 0, "edges": 0, "quiet_seconds": 0}
+    return progress if same else NO_PROGRESS
 
 
 def progress_write(target, earlier_edges):
@@ -150,15 +156,18 @@ class Run:
         self.before = findings_in(target)
         self.read = 0
         self.edge_cpu = 0  # CPU seconds when the newest edge was reached, or those inputs were
-        earlier = progress_read(target)  # read that had reached all before
+        seeded = options.seed is not None  # read that had reached all before
+        earlier = NO_PROGRESS if seeded else progress_read(target)
         self.earlier_edges = earlier["edges"]
         self.earlier_quiet = earlier["quiet_seconds"]
         target.earlier_executions = earlier["executions"]
         limit = [f"-max_total_time={options.seconds}"] if options.seconds else []
+        limit += [f"-seed={options.seed}"] if seeded else []
+        found = target.seeded if seeded else target.found
         self.log = open(target.log, "wb")
         self.process = subprocess.Popen(
             target.command(*limit, "-print_final_stats=1", f"-artifact_prefix={target.folder}/",
-                           str(target.found), str(target.corpus)),
+                           str(found), str(target.corpus)),
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, cwd=ROOT,
             env={**os.environ, **sanitizers.ENVIRONMENT, "COUPON_FUZZ_PARENT": room},
             start_new_session=True)
@@ -214,6 +223,8 @@ class Run:
 def run_target(target, options, room, stop):
     begin = time.monotonic()
     target.found.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target.seeded, ignore_errors=True)
+    target.seeded.mkdir()
     run = Run(target, options, room, stop)
     told = begin
     while run.process.poll() is None and not run.is_over():
@@ -226,7 +237,8 @@ def run_target(target, options, room, stop):
     asked = run.end()
     run.look()
     run.judge(asked)
-    progress_write(target, run.earlier_edges)
+    if options.seed is None:
+        progress_write(target, run.earlier_edges)
     target.seconds = time.monotonic() - begin
     for path in target.findings:
         tell_finding(target, path)
@@ -372,6 +384,9 @@ def read_arguments():
                         help="each target goes on until it has reached nothing new for S seconds of "
                              "CPU time (or for --seconds, if given)")
     parser.add_argument("--jobs", type=whole_number, default=1, help="targets at the same time")
+    parser.add_argument("--seed", type=whole_number, metavar="N",
+                        help="the same inputs in every run of the same program, as far as its threads "
+                             "and clocks allow, from the tree's corpus alone")
     parser.add_argument("--result", metavar="FILE", help="where the figures go, as JSON")
     parser.add_argument("--merge", action="store_true",
                         help="add what was found to the tree's corpora, as little as covers it")
