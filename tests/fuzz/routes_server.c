@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -96,6 +97,17 @@ void server_stop(void) {
 
 /* ---- asking ---- */
 
+/* Until a connect that libFuzzer's alarm broke into has come to its end: it goes on by itself. */
+static int connect_wait(int fd) {
+    struct pollfd wanted = {.fd = fd, .events = POLLOUT};
+    int error = 0;
+    socklen_t size = sizeof(error);
+    while (poll(&wanted, 1, -1) < 0 && errno == EINTR) {
+    }
+    int failed = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    return failed ? errno : error;
+}
+
 static void asker_open(struct asker *asker) {
     struct sockaddr_in address = {
         .sin_family = AF_INET,
@@ -108,8 +120,9 @@ static void asker_open(struct asker *asker) {
     assert(asker->socket >= 0);
     setsockopt(asker->socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(asker->socket, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    int failed = connect(asker->socket, (struct sockaddr *)&address, sizeof(address));
-    assert(failed == 0);
+    int error = connect(asker->socket, (struct sockaddr *)&address, sizeof(address)) ? errno : 0;
+    error = error == EINTR ? connect_wait(asker->socket) : error;
+    assert(error == 0);
 }
 
 void asker_close(struct asker *asker) {
