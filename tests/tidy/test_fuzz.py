@@ -16,6 +16,7 @@ SPEC.loader.exec_module(fuzz)
 # A program that says what libFuzzer does: it has read a corpus that reaches so many edges, then
 # an input reached so many.
 SPEAKER = """#!/bin/sh
+echo "$@" >&2
 echo '#3	INITED cov: {inited} ft: 9 corp: 2/9b' >&2
 echo '#900	NEW    cov: {edges} ft: 9 corp: 3/9b' >&2
 timeout 1 sh -c 'while :; do :; done'
@@ -38,14 +39,14 @@ def target_saying(kept, **edges):
     return fuzz.Target("speaker", str(program), [], kept / "tree")
 
 
-def run(kept, quiet=0, **edges):
+def run(kept, quiet=0, seed=None, **edges):
     """One run; before it, `quiet` seconds are set as what earlier ones came to with 50 edges."""
     target = target_saying(kept, **edges)
     if quiet:
         target.folder.mkdir(exist_ok=True)
         target.progress.write_text(json.dumps({
             "program": target.digest(), "executions": 5, "edges": 50, "quiet_seconds": quiet}))
-    options = type("Options", (), {"seconds": None, "until_quiet": None})
+    options = type("Options", (), {"seconds": None, "until_quiet": None, "seed": seed})
     fuzz.run_target(target, options, str(kept), fuzz.threading.Event())
     assert not target.failed(), target.problem
     return target, json.loads(target.progress.read_text())
@@ -66,6 +67,18 @@ def test_an_edge_that_was_known_does_not_end_it(kept):
     """A corpus that reaches less than before is on its way back there."""
     target, progress = run(kept, quiet=100, inited=40, edges=50)
     assert target.quiet_seconds >= 100 and progress["edges"] == 50
+
+
+def test_a_run_with_a_seed_knows_the_tree_only_and_leaves_what_is_kept(kept):
+    (kept / "speaker" / "corpus").mkdir(parents=True)
+    (kept / "speaker" / "seeded").mkdir()
+    (kept / "speaker" / "seeded" / "of the last run").write_text("")
+    target, progress = run(kept, quiet=100, seed=7, inited=40, edges=60)
+    assert target.quiet_seconds < 100 and progress["quiet_seconds"] == 100
+    assert progress["edges"] == 50 and not list(target.seeded.iterdir())
+    words = target.log.read_text()
+    assert "-seed=7" in words and str(target.seeded) in words
+    assert str(target.found) not in words
 
 
 def test_another_program_begins_anew(kept):

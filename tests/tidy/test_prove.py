@@ -135,7 +135,8 @@ FIGURES = {  # a result of each proof, as its program writes it; what is not her
              "quiet_cpu_seconds_min": 60},
     "mutation": {"sample": 5, "killed": 4, "survived": 1, "same_code": 0, "unjudged": 0,
                  "score_percent": 80.0},
-    "slow": {"connections": 5000, "worst_times": 1.1, "violations": 0},
+    "slow": {"connections": 5000, "worst_times": 1.1, "worst_times_of_quiet": 6.0,
+             "violations": 0},
 }
 
 
