@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Runs the contract of the ledger's stores, and writes TAP.
 
-    run.py BUILD [STORE …]     the programs of BUILD/tests/contract against sqlite, postgresql,
+    run.py BUILD [STORE[:PROGRAM,…] …]
+                               the programs of BUILD/tests/contract against sqlite, postgresql,
                                mariadb (all without a word); a store that is not installed is
                                skipped
 
@@ -51,14 +52,18 @@ def redis_of(store):
         yield ""
 
 
-def is_for(program, store):
+def is_for(program, store, chosen):
+    if chosen:
+        return program.name in chosen
     if program.name in QUEUED:
         return store == QUEUED_STORE
     return store != "sqlite" or program.name not in SHARED
 
 
-def run(folder, store):
+def run(folder, word):
     """Runs the programs against the store. Whether all went well."""
+    store, _, names = word.partition(":")
+    chosen = names.split(",") if names else []
     missing = STORES[store].missing() if store in STORES else None
     missing = missing or (Redis.missing() if store == QUEUED_STORE else None)
     if missing:
@@ -67,10 +72,11 @@ def run(folder, store):
     programs = sorted(path for path in (Path(folder) / "tests/contract").glob("contract-*")
                       if path.is_file() and os.access(path, os.X_OK)
                       and not path.name.endswith("-driver"))
+    assert not set(chosen) - {path.name for path in programs}, f"no such program: {chosen}"
     good = bool(programs)
     with url_of(store) as url, redis_of(store) as redis:
         for program in programs:
-            if not is_for(program, store):
+            if not is_for(program, store, chosen):
                 continue
             print(f"# {store}: {program.name}", flush=True)
             environment = {**os.environ, "COUPON_CONTRACT_LEDGER": url,

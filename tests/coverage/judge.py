@@ -34,7 +34,14 @@ E2E = tuple(f"tests/e2e/test_{name}.py" for name in (
     "calls", "refusals", "bad_framings", "bad_requests", "asking_again", "records", "edges"))
 SQL_FILES = ("src/issuer/sql.c", "src/issuer/reader.c", "src/issuer/settled.c")
 SIMULATED = ("src/engine/", "src/issuer/", "src/ledger/")
-SIMULATION = "tests/sim/simulate"
+SIMULATIONS = {"simulate": ("tests/sim/simulate", "--seeds", "200"),
+               "simulate-distributed": ("tests/sim/distributed/simulate-distributed", "--seeds", "200"),
+               "io-faults": ("tests/crash/io/io-faults", "--runs", "2"),
+               "io-images": ("tests/crash/io/io-images", "--images", "100")}
+# Programs of the contract that need servers and judge more than a ledger.
+CONTRACTS = {"contract-issuer": ("contract-issuer_fails", "contract-issuer_reads"),
+             "contract-redis": ("contract-redis_issuer", "contract-redis_fails",
+                                "contract-partition")}
 
 
 class Broken(Exception):
@@ -197,6 +204,11 @@ class Judge:
         for store in ("sqlite", "postgresql", "mariadb"):
             self.checks["contract-" + store] = Check(
                 "contract-" + store, ["tests/contract/run.py", self.tree.build, store], contract)
+        for name, programs in CONTRACTS.items():
+            self.checks[name] = Check(
+                name, ["tests/contract/run.py", self.tree.build,
+                       "postgresql:" + ",".join(programs)],
+                [program for program in contract if program.name in programs])
         coupon = self.tree.build / "src/cli/coupon"
         pytest = ["/usr/bin/python3", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
         for name, ledger, redis in (("e2e", "", ""), ("e2e-postgres", "postgres", ""),
@@ -204,9 +216,11 @@ class Judge:
             self.checks[name] = Check(name, [*pytest, *E2E], [coupon], {
                 "COUPON_BINARY": str(coupon), "COUPON_TEST_LEDGER": ledger,
                 "COUPON_TEST_REDIS": redis})
-        if f"build {SIMULATION}:" in (self.tree.build / "build.ninja").read_text():
-            simulate = self.tree.build / SIMULATION
-            self.checks["simulate"] = Check("simulate", [simulate, "--seeds", "200"], [simulate])
+        ninja = (self.tree.build / "build.ninja").read_text()
+        for name, (program, *arguments) in SIMULATIONS.items():
+            path = self.tree.build / program
+            if f"build {program}:" in ninja:
+                self.checks[name] = Check(name, [path, *arguments], [path])
         if self.tree.ninja(self.targets(self.checks)) != 0:
             raise Broken(f"{self.tree.folder} does not build; see {self.tree.log}")
         self.try_unmutated({name for path in paths for stage in self.stages(path)
@@ -224,6 +238,9 @@ class Judge:
 
     def stages(self, path):
         """Names of the tests for a mutant of this file, in groups: the nearest first."""
+        return [[name for name in stage if name in self.checks] for stage in self.all_stages(path)]
+
+    def all_stages(self, path):
         folder = Path(path).parts[1]
         unit = [name for name in self.checks if name.startswith("unit-")]
         near = [name for name in unit if name.startswith(f"unit-{folder}-")]
@@ -234,14 +251,16 @@ class Judge:
         if folder == "ledger" and name.startswith("mysql"):
             return [near, ["contract-mariadb"]]
         if name in ("settle.c", "partitions.c"):
-            return [*stages, ["contract-postgresql"], ["contract-mariadb"]]
+            return [*stages, ["simulate-distributed"], ["contract-postgresql"],
+                    ["contract-mariadb"]]
         if path in SQL_FILES:
-            return [*stages, ["e2e-postgres"]]
+            return [*stages, ["simulate-distributed"], ["contract-issuer"], ["e2e-postgres"]]
         if folder == "issuer" and name.startswith("redis"):
-            return [*stages, ["e2e-redis"]]
+            return [*stages, ["simulate-distributed"], ["contract-redis"], ["e2e-redis"]]
         if folder == "ledger":
             stages.append(["contract-sqlite"])
-        simulated = ["simulate"] if "simulate" in self.checks and path.startswith(SIMULATED) else []
+            stages.append(["io-faults", "io-images"])
+        simulated = ["simulate"] if path.startswith(SIMULATED) else []
         return [*stages, simulated, ["e2e"]]
 
     # -- judging --------------------------------------------------------------------------------

@@ -126,10 +126,11 @@ run_child(struct tally *tally, const struct kind *kind, const struct mode *mode,
 static bool run_once(struct tally *tally, const struct kind *kind, const struct mode *mode,
                      int64_t n, bool plant) {
     char root[] = RUNNER_FOLDER;
+    bool for_ever = mode->ever || n == INT64_MAX; /* which is beyond all calls: none fails */
     runner_folder_make(root);
     *tally = (struct tally){.fault = {.operations = kind->operations,
                                       .first = n,
-                                      .last = mode->ever ? INT64_MAX : n + (kind->half ? 1 : 0),
+                                      .last = for_ever ? INT64_MAX : n + (kind->half ? 1 : 0),
                                       .error = kind->error,
                                       .half = kind->half}};
     pid_t child = fork();
