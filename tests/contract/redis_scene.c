@@ -87,6 +87,13 @@ struct claim claim_once(struct scene *scene, const char *user) {
     return crowd.claims[0];
 }
 
+enum verdict verdict_unsettled(struct scene *scene, const char *user) {
+    struct crowd crowd;
+    crowd_begin(scene, &crowd, user, 1);
+    crowd_unsettled(scene, &crowd);
+    return crowd.claims[0].verdict;
+}
+
 /* ---- the servers ---- */
 
 static const char *redis_url(void) {
@@ -168,6 +175,18 @@ void scene_stop(struct scene *scene) {
     assert_int_equal(issuer_state(scene->issuer), ISSUER_STOPPING);
     issuer_free(scene->issuer);
     scene->issuer = NULL;
+}
+
+void scene_warm(struct scene *scene, void **state, unsigned answer_timeout_ms) {
+    scene_begin(scene, state);
+    scene_start(scene, state, answer_timeout_ms);
+    assert_claimed(scene, "first", VERDICT_ISSUED, 1);
+}
+
+void scene_stop_and_start(struct scene *scene, void **state, unsigned answer_timeout_ms) {
+    scene_stop(scene);
+    scene_start(scene, state, answer_timeout_ms);
+    assert_claimed(scene, "first", VERDICT_ALREADY_ISSUED, 1);
 }
 
 void scene_end(struct scene *scene) {

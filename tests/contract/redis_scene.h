@@ -46,6 +46,9 @@ struct issuer_redis_options scene_options(struct scene *scene, void **state);
 /* Starts the issuer, and waits until it is ready. `answer_timeout_ms`: of its claims. */
 void scene_start(struct scene *scene, void **state, unsigned answer_timeout_ms);
 void scene_stop(struct scene *scene);
+/* Begins and starts it, with the gate open, the coupon loaded, and rank 1 issued to "first". */
+void scene_warm(struct scene *scene, void **state, unsigned answer_timeout_ms);
+void scene_stop_and_start(struct scene *scene, void **state, unsigned answer_timeout_ms);
 
 /* Waits until the condition holds. */
 #define wait_until(condition)                                                                      \
@@ -66,8 +69,9 @@ void crowd_begin(struct scene *scene, struct crowd *crowd, const char *user, siz
 /* Waits for their answers, while a worker settles or none does. */
 void crowd_settled(struct scene *scene, struct crowd *crowd);
 void crowd_unsettled(struct scene *scene, struct crowd *crowd);
-/* One claim from beginning to end, settled. */
+/* One claim from beginning to end, settled; and one that no worker settles. */
 struct claim claim_once(struct scene *scene, const char *user);
+enum verdict verdict_unsettled(struct scene *scene, const char *user);
 #define assert_claimed(scene, user, expected_verdict, expected_rank)                               \
     do {                                                                                           \
         struct claim scene_claim = claim_once(scene, user);                                        \

@@ -28,7 +28,8 @@ SHARED = ("contract-calls_fail", "contract-issuer_fails", "contract-open_race",
           "contract-settle_race", "contract-values_fail")
 # What is made of the answers of a Redis in front of one of them, whichever it is.
 QUEUED_STORE = "postgresql"
-QUEUED = ("contract-redis_issuer", "contract-redis_fails", "contract-partition")
+QUEUED = ("contract-redis_issuer", "contract-redis_fails",
+          "contract-redis_keeper", "contract-partition")
 
 
 @contextmanager

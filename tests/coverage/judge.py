@@ -41,7 +41,7 @@ SIMULATIONS = {"simulate": ("tests/sim/simulate", "--seeds", "200"),
 # Programs of the contract that need servers and judge more than a ledger.
 CONTRACTS = {"contract-issuer": ("contract-issuer_fails", "contract-issuer_reads"),
              "contract-redis": ("contract-redis_issuer", "contract-redis_fails",
-                                "contract-partition")}
+                                "contract-redis_keeper", "contract-partition")}
 
 
 class Broken(Exception):

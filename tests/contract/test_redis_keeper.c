@@ -1,0 +1,220 @@
+/* What the redis issuer's keeper does: changes of coupons, gates that nobody has a claim for,
+ * figures; and how much may wait for the door and for it. */
+#include "redis_scene.h"
+#include "scripted.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LONG_MS  60000 /* no claim of these tests waits for its deadline */
+#define SHORT_MS 300
+#define OFTEN    100 /* more calls than fit SHORT_MS */
+
+/* ---- changes ---- */
+
+static int pause_coupon(struct scene *scene, bool paused) {
+    struct command command = {.job = {.kind = JOB_COUPON_CHANGE}, .patch_set = PATCH_PAUSED};
+    command.coupon.id = scene->coupon_id;
+    command.coupon.paused = paused;
+    do_job(scene, &command.job);
+    return command.status;
+}
+
+/* A change stands in the ledger when Redis could not be told: its epoch says so to all. */
+static void a_change_is_in_force_though_redis_could_not_be_told(void **state) {
+    static const struct {
+        const char *function;
+        enum scripted_how how;
+    } cases[] = {{"coupon_close", SCRIPTED_NOT_DONE},
+                 {"coupon_close", SCRIPTED_LOST},
+                 {"coupon_open", SCRIPTED_NOT_DONE},
+                 {"coupon_open", SCRIPTED_LOST}};
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        scripted(cases[i].function, cases[i].how, NULL, 1);
+        assert_int_equal(pause_coupon(&scene, true), STATUS_OK);
+        assert_true(scripted_end());
+        assert_claimed(&scene, "second", VERDICT_PAUSED, 0);
+        assert_int_equal(pause_coupon(&scene, false), STATUS_OK);
+    }
+    assert_claimed(&scene, "second", VERDICT_ISSUED, 2);
+    scene_end(&scene);
+}
+
+/* A port at which nobody listens, for as long as the socket is open. */
+static int silent_port(unsigned *ret_port) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    *ret_port = ntohs(address.sin_port);
+    return fd;
+}
+
+static void without_redis_changes_are_made_and_claims_refused(void **state) {
+    struct scene scene;
+    unsigned port = 0;
+    char url[64];
+    int fd = silent_port(&port);
+    scene_begin(&scene, state);
+    struct issuer_redis_options options = scene_options(&scene, state);
+    snprintf(url, sizeof(url), "redis://127.0.0.1:%u/0", port);
+    options.redis_url = url;
+    options.answer_timeout_us = SHORT_MS * 1000;
+    assert_int_equal(issuer_redis_start(&options, &scene.issuer, &complaint), STATUS_OK);
+    assert_int_equal(verdict_unsettled(&scene, "first"), VERDICT_STORAGE_UNAVAILABLE);
+    assert_int_equal(pause_coupon(&scene, true), STATUS_OK);
+    assert_int_equal(issuer_state(scene.issuer), ISSUER_STARTING);
+    scene_stop(&scene);
+    close(fd);
+    scene_start(&scene, state, LONG_MS);
+    assert_claimed(&scene, "first", VERDICT_PAUSED, 0);
+    scene_end(&scene);
+}
+
+static void never_done(struct job *job) {
+    (void)job;
+    fail_msg("a job that was not taken is done");
+}
+
+static void more_commands_than_may_wait_are_refused_at_once(void **state) {
+    enum { ROOM = 1024 };
+    static struct command commands[ROOM + 2];
+    static struct handed handed[ROOM + 2];
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    memset(commands, 0, sizeof(commands));
+    scripted("coupon_close", SCRIPTED_LATE, "0.5", 1);
+    size_t taken = 0;
+    for (;;) {
+        struct command *command = &commands[taken];
+        command->job.kind = taken == 0 ? JOB_COUPON_CHANGE : JOB_COUPON_CREATE;
+        command->coupon = coupon_example(COUPON_UNLIMITED);
+        command->coupon.id = scene.coupon_id; /* it exists: the creations write nothing */
+        command->patch_set = PATCH_PAUSED;
+        if (taken == 1) {
+            wait_until(scripted_is_met()); /* it is under way, and waits no more */
+        }
+        if (taken == ROOM + 1) {
+            command->job.done = never_done;
+            assert_int_equal(issuer_submit(scene.issuer, &command->job), STATUS_FULL);
+            break;
+        }
+        handed_begin(&scene, &handed[taken], &command->job);
+        taken++;
+    }
+    for (size_t i = 0; i < taken; i++) {
+        wait_until(handed_is_done(&handed[i]));
+        assert_int_equal(commands[i].status, i == 0 ? STATUS_OK : STATUS_EXISTS);
+    }
+    scene_end(&scene);
+}
+
+/* ---- figures, and gates that nobody has a claim for ---- */
+
+static size_t gates_known(struct scene *scene) {
+    struct ledger_cursor cursors[PARTITION_COUNT];
+    size_t count = 0;
+    assert_int_equal(ledger_cursors_read(scene->ledger, cursors), STATUS_OK);
+    for (size_t p = 0; p < PARTITION_COUNT; p++) {
+        count += cursors[p].epoch > 0;
+    }
+    return count;
+}
+
+static void the_keeper_opens_lost_gates_by_itself(void **state) {
+    enum { GATES_MIN = 9 }; /* more than it opens at one look */
+    struct scene scene;
+    size_t gates;
+    scene_begin(&scene, state);
+    struct issuer_redis_options options = scene_options(&scene, state);
+    options.refresh_interval_us = US_PER_SECOND / 50;
+    assert_int_equal(issuer_redis_start(&options, &scene.issuer, &complaint), STATUS_OK);
+    wait_until(issuer_state(scene.issuer) == ISSUER_READY);
+    uint64_t coupon_id = scene.coupon_id;
+    assert_claimed(&scene, "one", VERDICT_ISSUED, 1);
+    while ((gates = gates_known(&scene)) < GATES_MIN) {
+        scene.coupon_id = add_open_coupon(scene.ledger, COUPON_UNLIMITED);
+        scene.partition = partition_of(scene.coupon_id);
+        assert_claimed(&scene, "one", VERDICT_ISSUED, 1);
+    }
+    wait_until(issuer_figures(scene.issuer).queue.gates_open == gates);
+    uint64_t rebuilt = issuer_figures(scene.issuer).queue.rebuilt;
+    redis_empty(&scene);
+    wait_until(issuer_figures(scene.issuer).queue.rebuilt == rebuilt + gates);
+    wait_until(issuer_figures(scene.issuer).queue.gates_open == gates);
+    assert_int_equal(gates_known(&scene), gates);
+    scene.coupon_id = coupon_id;
+    scene_end(&scene);
+}
+
+static void figures_stay_as_they_were_while_redis_does_not_tell(void **state) {
+    struct scene scene;
+    struct crowd crowd;
+    scene_begin(&scene, state);
+    struct issuer_redis_options options = scene_options(&scene, state);
+    options.refresh_interval_us = US_PER_SECOND / 50;
+    options.answer_timeout_us = SHORT_MS * 1000;
+    assert_int_equal(issuer_redis_start(&options, &scene.issuer, &complaint), STATUS_OK);
+    wait_until(issuer_state(scene.issuer) == ISSUER_READY);
+    crowd_begin(&scene, &crowd, "first", 1);
+    wait_until(issuer_figures(scene.issuer).queue.waiting == 1);
+    wait_until(issuer_figures(scene.issuer).queue.oldest_us > 0);
+    scripted("coupon_status", SCRIPTED_SAYS, "*7|$2|ok|$1|1|$1|1|$1|0|$1|1|$1|x|$1|0|", OFTEN);
+    crowd_unsettled(&scene, &crowd);
+    assert_int_equal(issuer_figures(scene.issuer).queue.waiting, 1);
+    (void)scripted_end();
+    worker_turn(&scene);
+    wait_until(issuer_figures(scene.issuer).queue.waiting == 0);
+    assert_int_equal(issuer_figures(scene.issuer).queue.oldest_us, 0);
+    scene_end(&scene);
+}
+
+/* ---- how much may wait ---- */
+
+static void assert_full(struct scene *scene) {
+    struct claim claim = {.coupon_id = scene->coupon_id, .user_id = slice_of("late")};
+    struct claim_batch batch = {
+        .job = {.kind = JOB_CLAIMS, .done = never_done}, .claims = &claim, .count = 1};
+    assert_int_equal(issuer_submit(scene->issuer, &batch.job), STATUS_FULL);
+}
+
+static void only_what_is_alone_may_be_more_than_may_wait(void **state) {
+    static struct crowd large, first, second;
+    struct scene scene;
+    scene_begin(&scene, state);
+    struct issuer_redis_options options = scene_options(&scene, state);
+    options.queue_max = 2;
+    options.answer_timeout_us = LONG_MS * INT64_C(1000);
+    assert_int_equal(issuer_redis_start(&options, &scene.issuer, &complaint), STATUS_OK);
+    wait_until(issuer_state(scene.issuer) == ISSUER_READY);
+    crowd_begin(&scene, &large, "large", 3);
+    assert_full(&scene);
+    crowd_settled(&scene, &large);
+    crowd_begin(&scene, &first, "first", 1);
+    crowd_begin(&scene, &second, "second", 1);
+    assert_full(&scene);
+    crowd_settled(&scene, &first);
+    crowd_settled(&scene, &second);
+    assert_int_equal(large.claims[2].verdict, VERDICT_ISSUED);
+    assert_int_equal(second.claims[0].verdict, VERDICT_ISSUED);
+    scene_end(&scene);
+}
+
+/* All in one ledger, as in test_redis_issuer.c. */
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_change_is_in_force_though_redis_could_not_be_told),
+        cmocka_unit_test(without_redis_changes_are_made_and_claims_refused),
+        cmocka_unit_test(more_commands_than_may_wait_are_refused_at_once),
+        cmocka_unit_test(the_keeper_opens_lost_gates_by_itself),
+        cmocka_unit_test(figures_stay_as_they_were_while_redis_does_not_tell),
+        cmocka_unit_test(only_what_is_alone_may_be_more_than_may_wait),
+    };
+    return cmocka_run_group_tests(tests, place_setup, place_teardown);
+}
