@@ -119,6 +119,38 @@ static void huge_pages_change_no_answer_and_take_no_more_than_their_chunk(void *
     engine_free(engine);
 }
 
+static size_t mapped_bytes(void) {
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu", &pages), 1);
+    fclose(file);
+    return pages * 4096;
+}
+
+static void fill_tend_and_free(void) {
+    struct engine *engine = engine_with_coupons(1);
+    for (uint32_t i = 1; i <= 1000000; i++)
+        decide(engine, 1, user_numbered(i), 5);
+    engine_commit(engine);
+    size_t chunks = engine_figures(engine).memory_bytes >> 21;
+    assert_in_range(chunks, 10, 20);
+    size_t tended = 0;
+    while (engine_tend(engine, true))
+        tended++;
+    assert_in_range(tended, chunks - 4, chunks); /* not the newest of each arena, nor the last */
+    engine_free(engine);
+}
+
+/* Counted by the kernel, which knows of what the engine has forgotten, too. */
+static void chunks_are_tended_one_by_one_and_all_of_them_are_unmapped(void **state) {
+    (void)state;
+    fill_tend_and_free(); /* what a first time costs is kept by the allocator */
+    size_t before = mapped_bytes();
+    fill_tend_and_free();
+    assert_true(mapped_bytes() < before + (8 << 20));
+}
+
 static void an_engine_is_freed_while_a_coupon_is_being_given_back(void **state) {
     (void)state;
     struct engine *engine = engine_with_coupons(2);
@@ -141,6 +173,7 @@ int main(void) {
         cmocka_unit_test(a_removed_coupon_gives_all_its_memory_back),
         cmocka_unit_test(a_big_coupon_is_given_back_in_parts),
         cmocka_unit_test(huge_pages_change_no_answer_and_take_no_more_than_their_chunk),
+        cmocka_unit_test(chunks_are_tended_one_by_one_and_all_of_them_are_unmapped),
         cmocka_unit_test(an_engine_is_freed_while_a_coupon_is_being_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
