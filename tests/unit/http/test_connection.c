@@ -187,6 +187,24 @@ static void a_reply_to_another_connection_does_not_mix_with_ones_own(void **stat
     close(second);
 }
 
+/* They take up their pipelined input in one turn of their loop. */
+static void replies_to_many_connections_at_once_let_each_go_on(void **state) {
+    enum { CLIENTS = 12 };
+    struct fixture *fixture = *state;
+    int clients[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = client_connect(fixture);
+        client_send(clients[i], GET("/later") GET("/now"));
+    }
+    await_count(&fixture->waiting, CLIENTS);
+    fixture_release(fixture);
+    for (int i = 0; i < CLIENTS; i++) {
+        client_expect(clients[i], 200, "later");
+        client_expect(clients[i], 200, "now");
+        close(clients[i]);
+    }
+}
+
 static void a_body_may_come_after_its_head(void **state) {
     struct fixture *fixture = *state;
     int fd = client_connect(fixture);
@@ -509,6 +527,7 @@ int main(void) {
         SERVED(a_request_may_come_byte_by_byte),
         SERVED(answers_do_not_depend_on_how_requests_are_cut),
         SERVED(a_reply_to_another_connection_does_not_mix_with_ones_own),
+        SERVED(replies_to_many_connections_at_once_let_each_go_on),
         SERVED(a_body_may_come_after_its_head),
         SERVED(a_chunked_body_is_decoded),
         SERVED(a_chunked_body_may_come_after_its_head),
