@@ -33,6 +33,8 @@ FILE_MAX = 2 << 30
 E2E = tuple(f"tests/e2e/test_{name}.py" for name in (
     "calls", "refusals", "bad_framings", "bad_requests", "asking_again", "records", "edges"))
 SQL_FILES = ("src/issuer/sql.c", "src/issuer/reader.c", "src/issuer/settled.c")
+SHARED_FILES = ("src/issuer/board.c", "src/issuer/change.c", "src/issuer/command.c",
+                "src/issuer/issuer.c", "src/issuer/queue.c")
 SIMULATED = ("src/engine/", "src/issuer/", "src/ledger/")
 SIMULATIONS = {"simulate": ("tests/sim/simulate", "--seeds", "200"),
                "simulate-distributed": ("tests/sim/distributed/simulate-distributed", "--seeds", "200"),
@@ -257,6 +259,9 @@ class Judge:
             return [*stages, ["simulate-distributed"], ["contract-issuer"], ["e2e-postgres"]]
         if folder == "issuer" and name.startswith("redis"):
             return [*stages, ["simulate-distributed"], ["contract-redis"], ["e2e-redis"]]
+        if path in SHARED_FILES:
+            return [*stages, ["simulate", "simulate-distributed"], ["contract-issuer"],
+                    ["contract-redis"], ["e2e"]]
         if folder == "ledger":
             stages.append(["contract-sqlite"])
             stages.append(["io-faults", "io-images"])

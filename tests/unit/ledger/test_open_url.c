@@ -61,6 +61,13 @@ static void a_server_that_is_not_there_is_named_without_the_password(void **stat
     assert_says("postgresql:///no/such/folder/");
     assert_int_equal(open_url("postgresql:///d?host=%2Fno%2Fsuch%2Ffolder"), STATUS_IO);
     assert_says("postgresql:///no/such/folder/d");
+    static const char *const urls[] = {"mysql://u:secret@127.0.0.1:1/d",
+                                       "mariadb://u:secret@127.0.0.1:1/d"};
+    for (size_t i = 0; i < COUNT_OF(urls); i++) {
+        assert_int_equal(open_url(urls[i]), STATUS_IO);
+        assert_says("127.0.0.1:1/d");
+        assert_null(strstr(complaint.text, "secret"));
+    }
 }
 
 static void a_folder_is_opened_by_its_url(void **state) {

@@ -410,6 +410,26 @@ static void a_lock_on_a_file_that_lost_its_name_is_taken_again(void **state) {
     }
 }
 
+/* A new file beside an old log would make that log its own. */
+static void what_is_left_of_a_lost_file_is_never_overlooked(void **state) {
+    static const char *const names[] = {"coupon.db-wal", "coupon.db-journal"};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        char *folder = folder_new();
+        bool failed = true;
+        file_write(path_of(folder, names[i]), "x", 1);
+        for (unsigned nth = 1; failed; nth++) {
+            calls_arm(CALLS_SYSTEM, nth, EIO, false);
+            int status = open_status(folder, false);
+            failed = calls_disarm() > 0;
+            assert_true(status == STATUS_DAMAGED || (failed && status < 0));
+            assert_true(exists(folder, names[i]));
+            assert_false(exists(folder, "coupon.db"));
+        }
+        folder_remove(folder);
+    }
+}
+
 static void a_path_that_is_too_long_is_told(void **state) {
     (void)state;
     char path[PATH_MAX + 2];
@@ -458,6 +478,7 @@ int main(void) {
         cmocka_unit_test(what_is_read_and_written_by_halves_is_copied_whole),
         cmocka_unit_test(who_is_refused_learns_who_holds_the_folder_if_that_can_be_told),
         cmocka_unit_test(a_lock_on_a_file_that_lost_its_name_is_taken_again),
+        cmocka_unit_test(what_is_left_of_a_lost_file_is_never_overlooked),
         cmocka_unit_test(a_path_that_is_too_long_is_told),
         cmocka_unit_test(what_a_backup_left_beside_foreign_files_is_not_touched),
     };
