@@ -98,6 +98,10 @@ static void a_refused_creation_does_not_use_up_its_key(void **state) {
     struct command unwritten = creation(2, "spring", 1);
     assert_int_equal(command_do(world, 1, &unwritten), STATUS_FULL);
     core_probe(world->core);
+    ledger_fails(world->ledger, OPERATION_CREATE, STATUS_FULL, 1);
+    struct command unnamed = creation(0, "spring", 1); /* ids are left: it is the disk */
+    assert_int_equal(command_do(world, 1, &unnamed), STATUS_FULL);
+    core_probe(world->core);
     struct command other = creation(2, "spring", 2);
     assert_int_equal(command_do(world, 1, &other), STATUS_OK);
     assert_false(other.replayed);
