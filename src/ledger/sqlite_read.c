@@ -310,6 +310,10 @@ int sqlite_audits_read(struct ledger *base, uint64_t after_id, size_t limit,
 
 /* ---- checking the file ---- */
 
+#define ROW_OF_NO_COUPON(table)                                                                    \
+    "(SELECT 'a row of " table " is of no coupon' FROM " table                                     \
+    "  WHERE coupon_id NOT IN (SELECT id FROM coupons) LIMIT 1),"
+
 /* On a file that is only read SQLite leaves the CHECKs out of what it looks at (3.40, when it
  * parses the schema). Of most columns every reader asks the same; this is the rest. Rows of no
  * coupon are met by no reader: those of issues and imports are told by ledger_visit. */
@@ -326,14 +330,9 @@ static const char unread_rows[] =
     "  AND date_created BETWEEN -62135596800000000 AND 253402300799999999) LIMIT 1),"
     "(SELECT 'a row of coupons is not as it must be' FROM coupons"
     "  WHERE NOT (length(coupon_type) BETWEEN 1 AND 64"
-    "  AND (metadata IS NULL OR length(CAST(metadata AS BLOB)) BETWEEN 1 AND 2048)) LIMIT 1),"
-    "(SELECT 'a row of coupon_revisions is of no coupon' FROM coupon_revisions"
-    "  WHERE coupon_id NOT IN (SELECT id FROM coupons) LIMIT 1),"
-    "(SELECT 'a row of coupon_creations is of no coupon' FROM coupon_creations"
-    "  WHERE coupon_id NOT IN (SELECT id FROM coupons) LIMIT 1),"
-    "(SELECT 'a row of audits is of no coupon' FROM audits"
-    "  WHERE coupon_id NOT IN (SELECT id FROM coupons) LIMIT 1),"
-    "'ok')";
+    "  AND (metadata IS NULL OR length(CAST(metadata AS BLOB)) BETWEEN 1 AND 2048)) LIMIT "
+    "1)," ROW_OF_NO_COUPON("coupon_revisions") ROW_OF_NO_COUPON("coupon_creations")
+        ROW_OF_NO_COUPON("audits") "'ok')";
 
 /* The first row of what `text` asks says "ok", or what is damaged. */
 static int check_with(struct sqlite_ledger *ledger, const char *text, struct complaint *complaint) {

@@ -23,6 +23,11 @@ void handed_begin(struct scene *scene, struct handed *handed, struct job *job) {
     assert_int_equal(issuer_submit(scene->issuer, job), STATUS_OK);
 }
 
+void never_done(struct job *job) {
+    (void)job;
+    fail_msg("a job that was not taken is done");
+}
+
 bool handed_is_done(struct handed *handed) {
     pthread_mutex_lock(&handed->lock);
     bool done = handed->done;
@@ -160,14 +165,18 @@ void scene_begin(struct scene *scene, void **state) {
     scene->partition = partition_of(scene->coupon_id);
 }
 
-void scene_start(struct scene *scene, void **state, unsigned answer_timeout_ms) {
-    struct issuer_redis_options options = scene_options(scene, state);
-    options.answer_timeout_us = (int64_t)answer_timeout_ms * 1000;
-    int status = issuer_redis_start(&options, &scene->issuer, &complaint);
+void scene_start_with(struct scene *scene, const struct issuer_redis_options *options) {
+    int status = issuer_redis_start(options, &scene->issuer, &complaint);
     if (status != STATUS_OK) {
         fail_msg("start: %s: %s", status_name(status), complaint.text);
     }
     wait_until(issuer_state(scene->issuer) == ISSUER_READY);
+}
+
+void scene_start(struct scene *scene, void **state, unsigned answer_timeout_ms) {
+    struct issuer_redis_options options = scene_options(scene, state);
+    options.answer_timeout_us = (int64_t)answer_timeout_ms * 1000;
+    scene_start_with(scene, &options);
 }
 
 void scene_stop(struct scene *scene) {

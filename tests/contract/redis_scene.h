@@ -13,6 +13,9 @@
 
 #define CROWD_MAX   4
 #define PATIENCE_MS 20000
+#define LONG_MS     60000 /* no claim of these tests waits for its deadline */
+#define SHORT_MS    300
+#define OFTEN       100 /* more calls than fit SHORT_MS */
 
 /* A job that was handed over, and whether it is done. */
 struct handed {
@@ -44,6 +47,7 @@ void scene_begin(struct scene *scene, void **state);
 void scene_end(struct scene *scene); /* also judges the coupon's record; stops what runs */
 struct issuer_redis_options scene_options(struct scene *scene, void **state);
 /* Starts the issuer, and waits until it is ready. `answer_timeout_ms`: of its claims. */
+void scene_start_with(struct scene *scene, const struct issuer_redis_options *options);
 void scene_start(struct scene *scene, void **state, unsigned answer_timeout_ms);
 void scene_stop(struct scene *scene);
 /* Begins and starts it, with the gate open, the coupon loaded, and rank 1 issued to "first". */
@@ -62,6 +66,7 @@ void scene_stop_and_start(struct scene *scene, void **state, unsigned answer_tim
 /* Hands a job over, which must be taken, and waits for it. */
 void handed_begin(struct scene *scene, struct handed *handed, struct job *job);
 bool handed_is_done(struct handed *handed);
+void never_done(struct job *job); /* of a job that is not to be taken */
 void do_job(struct scene *scene, struct job *job);
 
 /* Claims of one user, or of many with names that begin so, are on their way. */

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LONG_MS      60000 /* no claim of these tests waits for its deadline */
 #define FAILURES_MAX 2000
 
 /* ---- what fails ---- */
@@ -189,8 +188,7 @@ static void a_refusal_that_cannot_be_looked_up_is_none(void **state) {
     struct issuer_redis_options options = scene_options(&scene, state);
     options.refresh_interval_us = US_PER_SECOND / 50;
     options.answer_timeout_us = US_PER_SECOND / 2;
-    assert_int_equal(issuer_redis_start(&options, &scene.issuer, &complaint), STATUS_OK);
-    wait_until(issuer_state(scene.issuer) == ISSUER_READY);
+    scene_start_with(&scene, &options);
     (void)claim_once(&scene, "first");
     run_sql(state, "ALTER TABLE partitions RENAME TO away");
     wait_until(issuer_state(scene.issuer) == ISSUER_UNWRITABLE);

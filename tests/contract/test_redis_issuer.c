@@ -8,10 +8,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define LONG_MS  60000 /* no claim of these tests waits for its deadline */
-#define SHORT_MS 300
-#define OFTEN    100 /* more calls than fit SHORT_MS */
-
 static bool says_why(struct scene *scene, const char *words) {
     pthread_mutex_lock(&scene->lock);
     bool says = strstr(scene->why, words) != NULL;
@@ -346,11 +342,6 @@ static void nobody_waits_for_a_silent_ledger_beyond_the_deadline(void **state) {
     wait_until(issuer_state(scene.issuer) == ISSUER_READY);
     assert_claimed(&scene, "second", VERDICT_ALREADY_ISSUED, 2);
     scene_end(&scene);
-}
-
-static void never_done(struct job *job) {
-    (void)job;
-    fail_msg("a job that was not taken is done");
 }
 
 static void a_stop_answers_what_is_in_hand(void **state) {

@@ -9,10 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LONG_MS  60000 /* no claim of these tests waits for its deadline */
-#define SHORT_MS 300
-#define OFTEN    100 /* more calls than fit SHORT_MS */
-
 /* ---- changes ---- */
 
 static int pause_coupon(struct scene *scene, bool paused) {
@@ -77,11 +73,6 @@ static void without_redis_changes_are_made_and_claims_refused(void **state) {
     scene_end(&scene);
 }
 
-static void never_done(struct job *job) {
-    (void)job;
-    fail_msg("a job that was not taken is done");
-}
-
 static void more_commands_than_may_wait_are_refused_at_once(void **state) {
     enum { ROOM = 1024 };
     static struct command commands[ROOM + 2];
@@ -134,8 +125,7 @@ static void the_keeper_opens_lost_gates_by_itself(void **state) {
     scene_begin(&scene, state);
     struct issuer_redis_options options = scene_options(&scene, state);
     options.refresh_interval_us = US_PER_SECOND / 50;
-    assert_int_equal(issuer_redis_start(&options, &scene.issuer, &complaint), STATUS_OK);
-    wait_until(issuer_state(scene.issuer) == ISSUER_READY);
+    scene_start_with(&scene, &options);
     uint64_t coupon_id = scene.coupon_id;
     assert_claimed(&scene, "one", VERDICT_ISSUED, 1);
     while ((gates = gates_known(&scene)) < GATES_MIN) {
@@ -160,8 +150,7 @@ static void figures_stay_as_they_were_while_redis_does_not_tell(void **state) {
     struct issuer_redis_options options = scene_options(&scene, state);
     options.refresh_interval_us = US_PER_SECOND / 50;
     options.answer_timeout_us = SHORT_MS * 1000;
-    assert_int_equal(issuer_redis_start(&options, &scene.issuer, &complaint), STATUS_OK);
-    wait_until(issuer_state(scene.issuer) == ISSUER_READY);
+    scene_start_with(&scene, &options);
     crowd_begin(&scene, &crowd, "first", 1);
     wait_until(issuer_figures(scene.issuer).queue.waiting == 1);
     wait_until(issuer_figures(scene.issuer).queue.oldest_us > 0);
@@ -191,8 +180,7 @@ static void only_what_is_alone_may_be_more_than_may_wait(void **state) {
     struct issuer_redis_options options = scene_options(&scene, state);
     options.queue_max = 2;
     options.answer_timeout_us = LONG_MS * INT64_C(1000);
-    assert_int_equal(issuer_redis_start(&options, &scene.issuer, &complaint), STATUS_OK);
-    wait_until(issuer_state(scene.issuer) == ISSUER_READY);
+    scene_start_with(&scene, &options);
     crowd_begin(&scene, &large, "large", 3);
     assert_full(&scene);
     crowd_settled(&scene, &large);

@@ -156,7 +156,8 @@ class Run:
         self.before = findings_in(target)
         self.read = 0
         self.edge_cpu = 0  # CPU seconds when the newest edge was reached, or those inputs were
-        seeded = options.seed is not None  # read that had reached all before
+        #                    read that had reached all before
+        seeded = options.seed is not None
         earlier = NO_PROGRESS if seeded else progress_read(target)
         self.earlier_edges = earlier["edges"]
         self.earlier_quiet = earlier["quiet_seconds"]
@@ -164,6 +165,9 @@ class Run:
         limit = [f"-max_total_time={options.seconds}"] if options.seconds else []
         limit += [f"-seed={options.seed}"] if seeded else []
         found = target.seeded if seeded else target.found
+        if seeded:
+            shutil.rmtree(found, ignore_errors=True)
+        found.mkdir(parents=True, exist_ok=True)
         self.log = open(target.log, "wb")
         self.process = subprocess.Popen(
             target.command(*limit, "-print_final_stats=1", f"-artifact_prefix={target.folder}/",
@@ -222,9 +226,6 @@ class Run:
 
 def run_target(target, options, room, stop):
     begin = time.monotonic()
-    target.found.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(target.seeded, ignore_errors=True)
-    target.seeded.mkdir()
     run = Run(target, options, room, stop)
     told = begin
     while run.process.poll() is None and not run.is_over():

@@ -5,8 +5,9 @@ ones are load-client's at a steady rate, whose latency counts from when a claim 
 `measure` is for the whole run. The crowd is on the server's own cores, which it would not be in earnest,
 and a server whose cores are taken answers late whoever takes them: two busy loops that send nothing did
 that too. So the honest ones' p99 is measured three times: without a crowd, beside one that besets another
-server on the machine, and beside one that besets theirs. The last two are compared. `short` is for the tests: a crowd of our own, and no figure of time but
-that everybody slow is let go when the deadlines say so. Called by run.py and test_floods.py.
+server on the machine, and beside one that besets theirs. The last two are compared. `short` is for the
+tests: a crowd of our own, and no figure of time but that everybody slow is let go when the deadlines say
+so. Called by run.py and test_floods.py.
 """
 
 import json
