@@ -35,14 +35,18 @@ void scripted_before(const char *function, void (*before)(void *context), void *
     add(&(struct script){.function = function, .times = 1, .before = before, .context = context});
 }
 
-bool scripted_is_met(void) {
+unsigned scripted_left(void) {
     unsigned left = 0;
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < script_count; i++) {
         left += scripts[i].times;
     }
     pthread_mutex_unlock(&lock);
-    return left == 0;
+    return left;
+}
+
+bool scripted_is_met(void) {
+    return scripted_left() == 0;
 }
 
 bool scripted_end(void) {

@@ -21,6 +21,8 @@ enum scripted_how {
 void scripted(const char *function, enum scripted_how how, const char *text, unsigned times);
 /* The next call of it is made when `before` has returned, which may make calls itself. */
 void scripted_before(const char *function, void (*before)(void *context), void *context);
+/* How many calls are to come yet that something was said of. */
+unsigned scripted_left(void);
 /* Whether all that was said has been met. */
 bool scripted_is_met(void);
 /* The same, and forgets the rest. */

@@ -192,8 +192,10 @@ static void who_asks_while_nothing_can_be_written_is_told_so(void **state) {
     }
     assert_int_equal(scene.claims[0].verdict, VERDICT_STORAGE_UNAVAILABLE);
     assert_int_equal(issuer_state(scene.issuer), ISSUER_UNWRITABLE);
+    uint64_t steps = issuer_figures(scene.issuer).step_claims.sum;
     (void)claim_failing(&scene, false, FAILING_DISK_FULL, STATEMENTS_MAX);
     assert_int_equal(scene.claims[0].verdict, VERDICT_STORAGE_UNAVAILABLE);
+    assert_int_equal(issuer_figures(scene.issuer).step_claims.sum, steps); /* none was taken */
     struct command command = {.job = {.kind = JOB_COUPON_CREATE},
                               .coupon = coupon_example(COUPON_UNLIMITED)};
     do_job(&scene, &command.job);

@@ -112,6 +112,21 @@ static void a_call_that_is_not_taken_is_made_again(void **state) {
     scene_end(&scene);
 }
 
+/* And not more often than every RETRY_MS, whatever the reason that it was not done. */
+static void a_call_that_cannot_be_made_is_tried_again_after_a_while(void **state) {
+    enum { RETRY_MS = 50 };
+    struct scene scene;
+    scene_warm(&scene, state, SHORT_MS);
+    scripted("coupon_claim", SCRIPTED_NOT_DONE, NULL, OFTEN);
+    int64_t begin_us = clock_monotonic_us();
+    assert_int_equal(verdict_unsettled(&scene, "second"), VERDICT_STORAGE_UNAVAILABLE);
+    unsigned tries = OFTEN - scripted_left();
+    assert_in_range(tries, 2, 1 + (clock_monotonic_us() - begin_us) / 1000 / RETRY_MS);
+    assert_false(scripted_end());
+    assert_claimed(&scene, "second", VERDICT_ISSUED, 2);
+    scene_end(&scene);
+}
+
 /* Who may have been admitted is not told that nothing was done. */
 static void what_may_have_been_admitted_is_called_unknown(void **state) {
     struct scene scene;
@@ -120,15 +135,11 @@ static void what_may_have_been_admitted_is_called_unknown(void **state) {
     scripted("coupon_claim", SCRIPTED_SAYS, "*0|", 1);
     assert_int_equal(verdict_unsettled(&scene, "second"), VERDICT_OUTCOME_UNKNOWN);
     assert_claimed(&scene, "second", VERDICT_ALREADY_ISSUED, 2);
-    scripted("coupon_claim", SCRIPTED_NOT_DONE, NULL, OFTEN);
-    assert_int_equal(verdict_unsettled(&scene, "third"), VERDICT_STORAGE_UNAVAILABLE);
-    assert_false(scripted_end());
-    assert_claimed(&scene, "third", VERDICT_ISSUED, 3);
     scripted("coupon_claim", SCRIPTED_LOST, NULL, 1);
     scripted("coupon_claim", SCRIPTED_NOT_DONE, NULL, OFTEN);
-    assert_int_equal(verdict_unsettled(&scene, "fourth"), VERDICT_OUTCOME_UNKNOWN);
+    assert_int_equal(verdict_unsettled(&scene, "third"), VERDICT_OUTCOME_UNKNOWN);
     assert_false(scripted_end());
-    assert_claimed(&scene, "fourth", VERDICT_ALREADY_ISSUED, 4);
+    assert_claimed(&scene, "third", VERDICT_ALREADY_ISSUED, 3);
     scene_end(&scene);
 }
 
@@ -374,6 +385,7 @@ int main(void) {
         cmocka_unit_test(a_count_of_settled_entries_that_cannot_be_read_costs_nothing),
         cmocka_unit_test(a_claim_whose_answer_is_lost_is_admitted_once),
         cmocka_unit_test(a_call_that_is_not_taken_is_made_again),
+        cmocka_unit_test(a_call_that_cannot_be_made_is_tried_again_after_a_while),
         cmocka_unit_test(what_may_have_been_admitted_is_called_unknown),
         cmocka_unit_test(who_may_be_admitted_yet_is_not_told_that_it_has_not_started),
         cmocka_unit_test(who_may_be_admitted_yet_is_not_told_that_there_is_no_coupon),

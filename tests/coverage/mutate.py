@@ -3,7 +3,8 @@
 
 Makes mutants (mutants.py beside this), one at a time in a copy of the tree, and lets the tests
 judge them (judge.py). A mutant that gives the same optimized object code is no mistake, and one
-that does not compile is none that could be made: both are counted apart.
+that does not compile is none that could be made: both are counted apart, and so are those that
+survive and are listed with the reason why no test can kill them (equivalent.py).
 
 The sample of a seed stays the same where the source does. What was judged is kept in
 build/mutation/judged.jsonl, so that a run that was stopped goes on where it was; survivors are
@@ -22,6 +23,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import equivalent
 import mutants
 from judge import ROOT, SCRATCH, Baseline, Broken, Judge, Tree, Verdict
 
@@ -116,13 +118,13 @@ class Record:
 # ---- the run -----------------------------------------------------------------------------------
 
 class Run:
-    def __init__(self, chosen, record, jobs, again):
+    def __init__(self, chosen, record, jobs, again, listed):
         self.record = record
         self.waiting = queue.SimpleQueue()
         self.left = 0
         for mutant in chosen:
             known = record.of(mutant)
-            if known is None or (again and known.state == "survived"):
+            if known is None or (again and state_of(mutant, known, listed) == "survived"):
                 self.waiting.put(mutant)
                 self.left += 1
         self.paths = sorted({mutant.path for mutant in chosen})
@@ -176,36 +178,60 @@ class Run:
 
 
 def difference(mutant):
-    text = (ROOT / mutant.path).read_bytes()
-    first = text.rfind(b"\n", 0, mutant.begin) + 1
-    last = text.find(b"\n", mutant.end)
-    old = text[first:last].decode()
-    new = (text[first:mutant.begin] + mutant.new + text[mutant.end:last]).decode()
+    old, new = equivalent.lines_of(mutant, (ROOT / mutant.path).read_bytes())
     return (f"{mutant.path}:{mutant.line} {mutant.function}: {mutant.kind}\n"
             + "".join(f"- {line}\n" for line in old.splitlines())
             + "".join(f"+ {line}\n" for line in new.splitlines()))
 
 
-def tell(chosen, record):
+def state_of(mutant, verdict, listed):
+    """A state of judge.py, or unjudged, equivalent, mislisted."""
+    state = verdict.state if verdict else "unjudged"
+    if equivalent.key_of(mutant, (ROOT / mutant.path).read_bytes()) in listed:
+        if state == "survived":
+            return "equivalent"
+        if state in ("killed", "timeout"):
+            return "mislisted"
+    return state
+
+
+def tell(chosen, record, listed):
     """Survivors, a table, and the figures."""
     by_folder, states = {}, Counter()
     for mutant in chosen:
         verdict = record.of(mutant)
-        state = verdict.state if verdict else "unjudged"
+        state = state_of(mutant, verdict, listed)
         states[state] += 1
         by_folder.setdefault(Path(mutant.path).parts[1], Counter())[state] += 1
         if state == "survived":
             print(difference(mutant))
-    print(f"{'':<16}{'killed':>8}{'timeout':>9}{'survived':>10}{'same':>6}{'no C':>6}{'score':>9}")
+        elif state == "mislisted":
+            print(f"listed as equivalent, but {verdict.by} kills it: {difference(mutant)}")
+    print(f"{'':<16}{'killed':>8}{'timeout':>9}{'survived':>10}{'equal':>7}{'same':>6}{'no C':>6}"
+          f"{'score':>9}")
     for name, counts in [*sorted(by_folder.items()), ("all", states)]:
         print(f"{name:<16}{counts['killed']:>8}{counts['timeout']:>9}{counts['survived']:>10}"
-              f"{counts['same']:>6}{counts['uncompilable']:>6}{score_of(counts):>7.1f} %")
+              f"{counts['equivalent']:>7}{counts['same']:>6}{counts['uncompilable']:>6}"
+              f"{score_of(counts):>7.1f} %")
     return states
 
 
 def score_of(counts):
-    killed = counts["killed"] + counts["timeout"]
+    killed = counts["killed"] + counts["timeout"] + counts["mislisted"]
     return 100.0 * killed / max(1, killed + counts["survived"])
+
+
+def score_of_all(counts):
+    """As if those that are listed could have been killed."""
+    return score_of(counts + Counter(survived=counts["equivalent"]))
+
+
+def figures_of(states):
+    return {"killed": states["killed"] + states["timeout"] + states["mislisted"],
+            "survived": states["survived"], "equivalent": states["equivalent"],
+            "same_code": states["same"], "uncompilable": states["uncompilable"],
+            "unjudged": states["unjudged"], "score_percent": round(score_of(states), 1),
+            "score_of_all_percent": round(score_of_all(states), 1)}
 
 
 def main():
@@ -220,21 +246,27 @@ def main():
     if not chosen:
         print("mutate: there is nothing to mutate in these files", file=sys.stderr)
         return 2
+    listed = equivalent.read()
+    stale = equivalent.stale(listed, every(sources_of(FILES)),
+                             {path: (ROOT / path).read_bytes() for path in sources_of(FILES)})
+    for key in stale:
+        print(f"mutate: not one mutant of the sources: {key}, in {equivalent.LISTED.name}",
+              file=sys.stderr)
+    if stale:
+        return 2
     SCRATCH.mkdir(parents=True, exist_ok=True)
     record = Record()
-    run = Run(chosen, record, options.jobs, options.again)
+    run = Run(chosen, record, options.jobs, options.again, listed)
     whole = run.run()
-    states = tell(chosen, record)
+    states = tell(chosen, record, listed)
     for error in run.errors:
         print(f"mutate: {error!r}" if not isinstance(error, Broken) else f"mutate: {error}")
     if options.result:
         Path(options.result).write_text(json.dumps({
             "part": "mutation", "seed": options.seed, "places": len(found), "sample": len(chosen),
-            "killed": states["killed"] + states["timeout"], "survived": states["survived"],
-            "same_code": states["same"], "uncompilable": states["uncompilable"],
-            "unjudged": states["unjudged"], "score_percent": round(score_of(states), 1),
-            "seconds": round(time.monotonic() - begin)}) + "\n")
-    return 0 if whole and not run.errors and score_of(states) >= GOAL_PERCENT else 1
+            **figures_of(states), "seconds": round(time.monotonic() - begin)}) + "\n")
+    kept = score_of(states) >= GOAL_PERCENT and not states["mislisted"]
+    return 0 if whole and kept and not run.errors else 1
 
 
 if __name__ == "__main__":

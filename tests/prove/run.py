@@ -4,24 +4,32 @@ built what they run. The proofs are in proofs.py; how their figures get into the
 record.py. A short form of each is a part of ./dev test."""
 
 import argparse
+import fnmatch
 import json
+import math
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 
-from proofs import PROOFS
+from proofs import CORES, PROOFS
 from record import DOCUMENT, Row, commit, recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "prove"
 END_SECONDS = 120  # a proof that was asked to end may take so long to tell what it has
+LOOK_SECONDS = 1   # between looks at whether all was asked to end
 KEPT_CODE, BROKEN_CODE = 0, 1
+STOPPED = threading.Event()
 
 
 def read_arguments(arguments):
-    lines = "\n".join(f"  {proof.name:<18}{proof.about}" for proof in PROOFS)
+    lines = "\n".join(f"  {proof.name:<20}{proof.about}" for proof in PROOFS)
     parser = argparse.ArgumentParser(
         prog="./dev prove", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Runs the long proofs, or those named, and writes what they came to into\n"
@@ -33,12 +41,13 @@ def read_arguments(arguments):
                         help="for all that are run together, shared out by what each needs")
     parser.add_argument("--keep-document", action="store_true",
                         help="leaves docs/reliability.md as it is")
-    parser.add_argument("proofs", nargs="*", metavar="PROOF", help="these only")
+    parser.add_argument("proofs", nargs="*", metavar="PROOF",
+                        help="these only; 'fuzz-*' is every one whose name begins so")
     options = parser.parse_args(arguments)
     known = [proof.name for proof in PROOFS]
-    for name in options.proofs:
-        if name not in known:
-            parser.error(f"there is no proof {name}; there are {' '.join(known)}")
+    for pattern in options.proofs:
+        if not fnmatch.filter(known, pattern):
+            parser.error(f"there is no proof {pattern}; there are {' '.join(known)}")
     if options.minutes is not None and options.minutes <= 0:
         parser.error("--minutes wants a number above 0")
     return options
@@ -48,7 +57,7 @@ def budgets(proofs, minutes):
     """{name: seconds}, None for as long as it takes."""
     if minutes is None:
         return {proof.name: None for proof in proofs}
-    whole = sum(proof.minutes for proof in proofs)
+    whole = sum(proof.minutes * proof.cores / CORES for proof in proofs)
     return {proof.name: 60 * minutes * proof.minutes / whole for proof in proofs}
 
 
@@ -64,18 +73,18 @@ def end(process):
 
 def run_command(command, log_path, budget):
     """Its output is kept. Returns the exit code, and whether it was ended before it was through."""
+    deadline = math.inf if budget is None else time.monotonic() + budget
     with open(log_path, "w", encoding="utf-8") as log:
         log.write(" ".join(map(str, command)) + "\n")
         log.flush()
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=subprocess.STDOUT)
-        try:
-            return process.wait(timeout=budget), False
-        except subprocess.TimeoutExpired:
-            return end(process), True
-        except KeyboardInterrupt:
-            end(process)
-            raise
+        while True:
+            try:
+                return process.wait(timeout=min(LOOK_SECONDS, deadline - time.monotonic())), False
+            except subprocess.TimeoutExpired:
+                if STOPPED.is_set() or time.monotonic() >= deadline:
+                    return end(process), True
 
 
 def read_result(path):
@@ -118,21 +127,45 @@ def run_proof(proof, budget, built_from):
     return Row(proof.name, figures, kept, seconds, built_from, counts=counts)
 
 
-def main():
-    options = read_arguments(sys.argv[1:])
-    proofs = [proof for proof in PROOFS if not options.proofs or proof.name in options.proofs]
-    KEPT.mkdir(parents=True, exist_ok=True)
-    seconds = budgets(proofs, options.minutes)
+def run_all(proofs, minutes, finished):
+    """Those of one core side by side, the others one after the other; finished(row) of each."""
+    seconds = budgets(proofs, minutes)
     built_from = commit()  # the tree may be another when a long proof ends
-    rows = []
-    for proof in proofs:
+
+    def run(proof):
+        if STOPPED.is_set():
+            return
         budget = seconds[proof.name]
         size = "in full" if budget is None else f"for {budget:.0f} s"
         print(f"prove: {proof.name}, {size}; see build/prove/{proof.name}.log", file=sys.stderr)
-        rows.append(run_proof(proof, budget, built_from))
-        print(rows[-1].line(), flush=True)
-        if not options.keep_document and rows[-1].counts:
-            DOCUMENT.write_text(recorded(DOCUMENT.read_text(), rows[-1]))
+        row = run_proof(proof, budget, built_from)
+        if not STOPPED.is_set():
+            finished(row)
+
+    for cores, group in groupby(proofs, key=lambda proof: proof.cores):
+        with ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 1) // cores)) as pool:
+            try:
+                list(pool.map(run, group))
+            except KeyboardInterrupt:
+                STOPPED.set()
+                raise
+
+
+def main():
+    options = read_arguments(sys.argv[1:])
+    proofs = [proof for proof in PROOFS if not options.proofs or
+              any(fnmatch.fnmatch(proof.name, pattern) for pattern in options.proofs)]
+    KEPT.mkdir(parents=True, exist_ok=True)
+    rows, lock = [], threading.Lock()
+
+    def finished(row):
+        with lock:
+            rows.append(row)
+            print(row.line(), flush=True)
+            if not options.keep_document and row.counts:
+                DOCUMENT.write_text(recorded(DOCUMENT.read_text(), row))
+
+    run_all(proofs, options.minutes, finished)
     broken = [row.name for row in rows if not row.kept]
     print(f"{len(rows) - len(broken)} kept, {len(broken)} broken"
           + (": " + ", ".join(broken) if broken else ""))

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "coverage"))
 
+import equivalent  # noqa: E402
 import gcov  # noqa: E402  they lie in tests/coverage
 import judge as judging  # noqa: E402
 import mutants  # noqa: E402
@@ -117,6 +119,69 @@ def test_a_sample_is_the_same_for_a_seed_and_another_for_another(program, monkey
     assert first == mutate.sample_of(found, 9, 1)[:5]
     assert first != mutate.sample_of(found, 5, 2)
     assert len(mutate.sample_of(found, 0, 1)) == len(found)
+
+
+# ---- mutants that no test can kill ---------------------------------------------------------------
+
+ENTRY = """[[mutant]]
+file = "src/engine/toy.c"
+function = "level"
+old = "return heat > LIMIT ? 2 : 1;"
+new = "return heat >=   LIMIT ? 2 : 1;"
+why = "nobody asks at the limit"
+"""
+
+
+@pytest.fixture
+def listed(program, monkeypatch):
+    monkeypatch.setattr(mutate, "ROOT", program)
+    path = program / "equivalent.toml"
+
+    def read(text):
+        path.write_text(text)
+        return equivalent.read(path)
+    return read
+
+
+def toy_mutants(program):
+    return mutants.mutants_of(program / "build", program, "src/engine/toy.c")
+
+
+def test_what_is_listed_and_survives_is_equivalent_and_what_is_killed_is_mislisted(program, listed):
+    entries = listed(ENTRY)
+    states = Counter()
+    for mutant in toy_mutants(program):
+        for state in ("survived", "killed"):
+            verdict = judging.Verdict(state)
+            states[mutate.state_of(mutant, verdict, entries)] += 1
+    count = len(toy_mutants(program))
+    assert states == {"survived": count - 1, "equivalent": 1, "killed": count - 1, "mislisted": 1}
+
+
+def test_the_score_is_told_with_and_without_those_that_are_listed():
+    figures = mutate.figures_of(Counter(killed=7, timeout=1, survived=2, equivalent=6))
+    assert figures["score_percent"] == 80.0 and figures["score_of_all_percent"] == 50.0
+    assert figures["killed"] == 8 and figures["survived"] == 2 and figures["equivalent"] == 6
+
+
+@pytest.mark.parametrize("text", [
+    "[[mutant]]\n", "no", ENTRY.replace("nobody asks at the limit", " "),
+    ENTRY + "because = 'of this'\n"])
+def test_an_entry_without_a_reason_is_refused(listed, text):
+    with pytest.raises(equivalent.Wrong):
+        listed(text)
+
+
+def test_an_entry_of_no_mutant_is_stale(program, listed):
+    texts = {"src/engine/toy.c": PROGRAM.encode()}
+    assert equivalent.stale(listed(ENTRY), toy_mutants(program), texts) == []
+    for old, new in (("level", "main"), ("heat > ", "heat < "), (">= ", "<= ")):
+        assert len(equivalent.stale(listed(ENTRY.replace(old, new)), toy_mutants(program), texts)) == 1
+
+
+def test_each_line_that_is_listed_stands_in_its_file():
+    for path, _, old, _ in equivalent.read():
+        assert old in equivalent.squeezed((ROOT / path).read_text()), old
 
 
 # ---- judging -----------------------------------------------------------------------------------

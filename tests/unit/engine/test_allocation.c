@@ -7,11 +7,12 @@
 
 #include <sys/mman.h>
 
-void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
-void *__real_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
+void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
+void *__real_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
 
 static size_t allocations_left = SIZE_MAX; /* until they begin to fail */
 static bool failed;                        /* one did */
+static size_t maps_failed;
 
 bool allocation_fails(void) {
     if (allocations_left == 0) {
@@ -22,9 +23,11 @@ bool allocation_fails(void) {
     return false;
 }
 
-void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset) {
-    return allocation_fails() ? MAP_FAILED
-                              : __real_mmap(address, size, protection, flags, file, offset);
+void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset) {
+    if (!allocation_fails())
+        return __real_mmap64(address, size, protection, flags, file, offset);
+    maps_failed++;
+    return MAP_FAILED;
 }
 
 /* From the next allocation but `count` on all fail, until this is lifted. */
@@ -146,6 +149,7 @@ static void a_big_coupon_outlives_a_lack_of_memory(void **state) {
     assert_in_range(refused, 3, 1000);
     for (uint32_t i = 1; i <= 400000; i++)
         assert_int_equal(held(engine, 1, user_numbered(i)), i);
+    assert_true(maps_failed > 0);
     engine_free(engine);
 }
 

@@ -410,6 +410,39 @@ static void a_lock_on_a_file_that_lost_its_name_is_taken_again(void **state) {
     }
 }
 
+/* Another backup into the same target has the folder's lock first, and a copy that grows in it. */
+static void begin_rival(void *context) {
+    struct trial *trial = context;
+    char work[PATH_MAX];
+    snprintf(work, sizeof(work), "%s", path_of(trial->target, "coupon.new"));
+    trial->held_fd = open(work, O_RDONLY | O_DIRECTORY);
+    if (trial->held_fd >= 0) {
+        assert_int_equal(flock(trial->held_fd, LOCK_EX), 0);
+        file_write(path_of(work, "coupon.db"), "x", 1);
+    }
+}
+
+static void a_backup_that_comes_second_leaves_the_work_of_the_first(void **state) {
+    (void)state;
+    const struct operation *backup = &operations[COUNT_OF(operations) - 2];
+    bool met = false;
+    for (unsigned nth = 1; !met; nth++) {
+        struct trial trial = trial_begin(backup);
+        calls_arm_meddler(CALLS_LOCK, nth, begin_rival, &trial);
+        int status = backup->run(&trial);
+        calls_disarm();
+        met = trial.held_fd >= 0;
+        assert_int_equal(status, met ? STATUS_BUSY : STATUS_OK);
+        if (met) {
+            assert_says("another backup");
+            assert_int_equal(unlinkat(trial.held_fd, "coupon.db", 0), 0); /* it is there yet */
+            assert_int_equal(rmdir(path_of(trial.target, "coupon.new")), 0);
+        }
+        backup->judge(&trial, status);
+        trial_end(&trial);
+    }
+}
+
 /* A new file beside an old log would make that log its own. */
 static void what_is_left_of_a_lost_file_is_never_overlooked(void **state) {
     static const char *const names[] = {"coupon.db-wal", "coupon.db-journal"};
@@ -478,6 +511,7 @@ int main(void) {
         cmocka_unit_test(what_is_read_and_written_by_halves_is_copied_whole),
         cmocka_unit_test(who_is_refused_learns_who_holds_the_folder_if_that_can_be_told),
         cmocka_unit_test(a_lock_on_a_file_that_lost_its_name_is_taken_again),
+        cmocka_unit_test(a_backup_that_comes_second_leaves_the_work_of_the_first),
         cmocka_unit_test(what_is_left_of_a_lost_file_is_never_overlooked),
         cmocka_unit_test(a_path_that_is_too_long_is_told),
         cmocka_unit_test(what_a_backup_left_beside_foreign_files_is_not_touched),
