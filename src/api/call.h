@@ -129,11 +129,14 @@ struct fault {
 };
 
 /* Each refuses and ends the call. `members` are further JSON members, each with a comma
- * before it; `fields` further header lines; both may be empty. */
+ * before it; `fields` further header lines; both may be NULL. Where any of it could not be
+ * written for lack of memory, the answer is problem_reply_no_memory()'s. */
 void problem_reply(struct call *call, enum problem problem, const char *detail);
 void problem_reply_with(struct call *call, enum problem problem, const char *detail,
-                        struct slice fields, struct slice members);
+                        const struct buffer *fields, const struct buffer *members);
 void problem_reply_fault(struct call *call, const struct fault *fault);
+/* Instead of an answer, whatever it was: outcome-unknown. Needs no memory itself. */
+void problem_reply_no_memory(struct call *call);
 /* The stable `code` of a problem. */
 const char *problem_code(enum problem problem);
 /* A command's or claim's failure that is ours: FULL, IO, AMBIGUOUS, STOPPED … as 503. */

@@ -190,8 +190,8 @@ static void answer_held(struct call *call, const struct claim *claim) {
     buffer_init(&members);
     buffer_text(&members, ",\"issue\":");
     render_issue(&members, reference, claim->user_id, claim->issued_at_us);
-    problem_reply_with(call, PROBLEM_ALREADY_ISSUED, "This user holds one already.",
-                       (struct slice){0}, buffer_view(&members));
+    problem_reply_with(call, PROBLEM_ALREADY_ISSUED, "This user holds one already.", NULL,
+                       &members);
     buffer_done(&members);
 }
 
@@ -205,8 +205,8 @@ static void answer_not_started(struct call *call, const struct claim *claim) {
     buffer_text(&members, ",\"opensAt\":\"");
     buffer_time(&members, claim->starts_us);
     buffer_text(&members, "\"");
-    problem_reply_with(call, PROBLEM_NOT_STARTED, "Issuing has not started yet.",
-                       buffer_view(&fields), buffer_view(&members));
+    problem_reply_with(call, PROBLEM_NOT_STARTED, "Issuing has not started yet.", &fields,
+                       &members);
     buffer_done(&fields);
     buffer_done(&members);
 }

@@ -17,7 +17,7 @@ struct buffer *reply_fields(struct call *call) {
 void reply_json(struct call *call, int status) {
     struct api_loop *loop = call->loop;
     if (loop->body.failed || loop->fields.failed) {
-        problem_reply(call, PROBLEM_OUTCOME_UNKNOWN, "No memory to write the answer; ask again.");
+        problem_reply_no_memory(call);
         return;
     }
     struct http_response response = {

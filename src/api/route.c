@@ -96,15 +96,18 @@ static void refuse_method(struct call *call, const struct http_head *head) {
     }
     buffer_text(&fields, "\r\n");
     problem_reply_with(call, PROBLEM_METHOD_NOT_ALLOWED, "This resource has no such method.",
-                       buffer_view(&fields), (struct slice){0});
+                       &fields, NULL);
     buffer_done(&fields);
 }
 
 /* ---- checking ---- */
 
 static bool refuse_unauthorized(struct call *call, const char *why) {
-    problem_reply_with(call, PROBLEM_UNAUTHORIZED, why, slice_of("WWW-Authenticate: Bearer\r\n"),
-                       (struct slice){0});
+    struct buffer fields;
+    buffer_init(&fields);
+    buffer_text(&fields, "WWW-Authenticate: Bearer\r\n");
+    problem_reply_with(call, PROBLEM_UNAUTHORIZED, why, &fields, NULL);
+    buffer_done(&fields);
     return false;
 }
 

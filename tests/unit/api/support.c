@@ -10,7 +10,12 @@ void __wrap_http_reply(struct http_exchange *exchange, const struct http_respons
 void *__wrap_http_exchange_room(struct http_exchange *exchange);
 void __wrap_http_loop_wake(struct http_loop *loop);
 
+void (*before_reading)(void);
+
 void __wrap_http_reply(struct http_exchange *exchange, const struct http_response *response) {
+    if (before_reading) {
+        before_reading();
+    }
     assert_int_equal(++exchange->replies, 1);
     assert_in_range(response->fields.size, 0, sizeof(exchange->fields) - 1);
     exchange->status = response->status;

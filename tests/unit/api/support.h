@@ -28,6 +28,8 @@ struct http_exchange {
 };
 
 void exchange_done(struct http_exchange *exchange);
+/* Unless NULL, called before an answer is read, which allocates. */
+extern void (*before_reading)(void);
 /* A member of the answer's body; "" when it is absent or no text. */
 const char *answer_text(const struct http_exchange *exchange, const char *name);
 /* The value of a header line of the answer, in one static room; "" when it is absent. */

@@ -177,8 +177,15 @@ static void every_problem_has_its_status_and_code(void **state) {
         struct http_exchange exchange = {0};
         exchange.room.loop = world->loop;
         exchange.room.exchange = &exchange;
-        problem_reply_with(&exchange.room, table[i].problem, "Why \"it\" is so.",
-                           slice_of("X-Y: z\r\n"), slice_of(",\"more\":[1]"));
+        struct buffer fields, members;
+        buffer_init(&fields);
+        buffer_init(&members);
+        buffer_text(&fields, "X-Y: z\r\n");
+        buffer_text(&members, ",\"more\":[1]");
+        problem_reply_with(&exchange.room, table[i].problem, "Why \"it\" is so.", &fields,
+                           &members);
+        buffer_done(&fields);
+        buffer_done(&members);
         assert_problem(&exchange, table[i].status, table[i].code);
         assert_string_equal(answer_text(&exchange, "detail"), "Why \"it\" is so.");
         assert_string_equal(answer_field(&exchange, "X-Y"), "z");

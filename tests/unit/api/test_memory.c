@@ -1,0 +1,154 @@
+/* Answers for which there is no memory: each allocation of an answer fails in turn, and what is
+ * told is whole and true all the same. */
+#include "support.h"
+
+#include "support/allocation.h"
+
+#include <stdio.h>
+
+#define ALLOCATIONS_MAX 50
+
+static size_t allocations_left = SIZE_MAX; /* until one fails */
+static bool failed;
+
+bool allocation_fails(void) {
+    bool fails = allocations_left == 0;
+    failed |= fails;
+    allocations_left -= allocations_left == SIZE_MAX ? 0 : 1; /* SIZE_MAX again after 0 */
+    return fails;
+}
+
+static void fail_nth(size_t nth) {
+    failed = false;
+    allocations_left = nth;
+}
+
+static void fail_no_more(void) {
+    allocations_left = SIZE_MAX;
+}
+
+/* ---- claims ---- */
+
+static void claim(struct world *world, struct http_exchange *exchange, enum verdict verdict) {
+    world_request(world, exchange, "POST /v1/coupons/7/issues",
+                  "Content-Type: application/json\r\nIdempotency-Key: key\r\n",
+                  "{\"userId\":\"ann\"}");
+    struct claim *claim = &((struct claim_batch *)world_job(world))->claims[0];
+    claim->verdict = verdict;
+    claim->rank = 4;
+    claim->issued_at_us = 1760000000000006;
+    claim->starts_us = clock_realtime(NULL) + 90 * US_PER_SECOND;
+}
+
+static void assert_whole(const struct http_exchange *exchange, enum verdict verdict) {
+    const json_t *issue =
+        verdict == VERDICT_ISSUED ? exchange->json : json_object_get(exchange->json, "issue");
+    if (verdict == VERDICT_ISSUED || verdict == VERDICT_ALREADY_ISSUED) {
+        assert_string_equal(json_string_value(json_object_get(issue, "issueId")), "7-4");
+    }
+    if (verdict == VERDICT_ISSUED) {
+        assert_string_equal(answer_field(exchange, "Location"), "/v1/issues/7-4");
+    }
+    if (verdict == VERDICT_NOT_STARTED) {
+        assert_int_equal(strlen(answer_text(exchange, "opensAt")), 27);
+        assert_true(answer_field(exchange, "Retry-After")[0] != '\0');
+    }
+    if (verdict == VERDICT_STORAGE_UNAVAILABLE) {
+        assert_true(answer_field(exchange, "Retry-After")[0] != '\0');
+    }
+}
+
+/* The first answer of a loop: later ones have the memory of those before. */
+static bool first_answer_fails(enum verdict verdict, int status, size_t nth) {
+    struct http_exchange exchange;
+    void *state = NULL;
+    assert_int_equal(world_setup(&state), 0);
+    struct world *world = state;
+    claim(world, &exchange, verdict);
+    fail_nth(nth);
+    world_answer(world);
+    fail_no_more();
+    bool has_failed = failed;
+    assert_int_equal(exchange.replies, 1);
+    if (has_failed && exchange.status != status) {
+        assert_problem(&exchange, 503, "outcome-unknown");
+        assert_true(answer_field(&exchange, "Retry-After")[0] != '\0');
+    } else {
+        assert_int_equal(exchange.status, status);
+        assert_whole(&exchange, verdict);
+    }
+    assert_false(exchange.close);
+    exchange_done(&exchange);
+    assert_int_equal(world_teardown(&state), 0);
+    return has_failed;
+}
+
+static void an_answer_is_whole_or_says_that_the_outcome_is_unknown(void **state) {
+    (void)state;
+    static const struct {
+        enum verdict verdict;
+        int status;
+    } cases[] = {{VERDICT_ISSUED, 201},
+                 {VERDICT_ALREADY_ISSUED, 409},
+                 {VERDICT_NOT_STARTED, 409},
+                 {VERDICT_SOLD_OUT, 409},
+                 {VERDICT_STORAGE_UNAVAILABLE, 503}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        size_t nth = 0;
+        while (first_answer_fails(cases[i].verdict, cases[i].status, nth)) {
+            assert_true(++nth < ALLOCATIONS_MAX);
+        }
+        assert_true(nth > 0);
+    }
+}
+
+/* ---- refusals of the api's own ---- */
+
+static bool first_refusal_fails(const char *line, const char *fields, int status, size_t nth) {
+    struct http_exchange exchange;
+    void *state = NULL;
+    assert_int_equal(world_setup(&state), 0);
+    fail_nth(nth);
+    world_request(state, &exchange, line, fields, NULL);
+    fail_no_more();
+    bool has_failed = failed;
+    assert_int_equal(exchange.replies, 1);
+    if (has_failed && exchange.status != status) {
+        assert_problem(&exchange, 503, "outcome-unknown");
+    } else {
+        assert_int_equal(exchange.status, status);
+        assert_true(status != 401 || answer_field(&exchange, "WWW-Authenticate")[0] != '\0');
+        assert_true(status != 405 || answer_field(&exchange, "Allow")[0] != '\0');
+        assert_true(status != 422 || answer_text(&exchange, "field")[0] != '\0');
+    }
+    exchange_done(&exchange);
+    assert_int_equal(world_teardown(&state), 0);
+    return has_failed;
+}
+
+static void a_refusal_keeps_what_belongs_to_it(void **state) {
+    (void)state;
+    static const struct {
+        const char *line;
+        const char *fields;
+        int status;
+    } cases[] = {{"DELETE /v1/coupons/7", "", 405},
+                 {"GET /v1/coupons", "", 401},
+                 {"GET /v1/coupons?limit=x", "Authorization: Bearer " ADMIN_TOKEN "\r\n", 422}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        size_t nth = 0;
+        while (first_refusal_fails(cases[i].line, cases[i].fields, cases[i].status, nth)) {
+            assert_true(++nth < ALLOCATIONS_MAX);
+        }
+        assert_true(nth > 0);
+    }
+}
+
+int main(void) {
+    before_reading = fail_no_more;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_is_whole_or_says_that_the_outcome_is_unknown),
+        cmocka_unit_test(a_refusal_keeps_what_belongs_to_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
