@@ -1,6 +1,5 @@
 /* The system calls that a server needs once everything is open, and a filter in the kernel that
- * refuses the others (seccomp, by libseccomp). Not for: start-up, which needs more. Called by
- * confine.c.
+ * refuses the others (seccomp). Not for: start-up, which needs more. Called by confine.c.
  *
  * Three answers. A call of the list is carried out. One that no library of ours has a lawful reason
  * for, such as execve, ends the process: somebody else's code runs in it. Any other gets ENOSYS, as
@@ -9,15 +8,29 @@
 #include "cli/confine.h"
 
 #include <errno.h>
-#include <linux/prctl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <sched.h>
-#include <seccomp.h>
-#include <signal.h>
+#include <seccomp.h> /* the calls' numbers, negative where the architecture has none */
+#include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#if defined(__x86_64__)
+#define ARCHITECTURE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ARCHITECTURE AUDIT_ARCH_AARCH64
+#elif defined(__riscv) && __riscv_xlen == 64
+#define ARCHITECTURE AUDIT_ARCH_RISCV64
+#else
+#error "name the AUDIT_ARCH of this architecture"
+#endif
 
 /* By name, for the architectures that have them; tests/safety reads these tables. */
 static const int allowed[] = {
@@ -86,12 +99,16 @@ bool seccomp_is_possible(void) {
 #endif
 }
 
-/* A rule that holds when `mask` of an argument is `value`. */
-struct condition {
-    int call;
+/* Holds when `mask` of an argument is `value`. */
+struct comparison {
     unsigned argument;
     uint64_t mask;
     uint64_t value;
+};
+
+struct condition {
+    int call;
+    struct comparison comparison;
 };
 
 /* Whole arguments of type int come in the lower half of a register. */
@@ -103,117 +120,198 @@ struct condition {
  * Settings of the process are read, not changed: resource limits by no new value, names of threads.
  */
 static const struct condition conditions[] = {
-    {SCMP_SYS(mmap), 2, W_AND_X, 0},
-    {SCMP_SYS(mmap), 2, W_AND_X, PROT_WRITE},
-    {SCMP_SYS(mmap), 2, W_AND_X, PROT_EXEC},
-    {SCMP_SYS(mprotect), 2, PROT_EXEC, 0},
-    {SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD},
-    {SCMP_SYS(prlimit64), 2, UINT64_MAX, 0},
-    {SCMP_SYS(prctl), 0, WHOLE, PR_SET_NAME},
-    {SCMP_SYS(prctl), 0, WHOLE, PR_SET_VMA},
-    {SCMP_SYS(ioctl), 1, WHOLE, FIONBIO},
-    {SCMP_SYS(ioctl), 1, WHOLE, FIONREAD},
-    {SCMP_SYS(ioctl), 1, WHOLE, FIOCLEX},
-    {SCMP_SYS(ioctl), 1, WHOLE, SIOCOUTQ},
-    {SCMP_SYS(ioctl), 1, WHOLE, TCGETS},
+    {SCMP_SYS(mmap), {2, W_AND_X, 0}},
+    {SCMP_SYS(mmap), {2, W_AND_X, PROT_WRITE}},
+    {SCMP_SYS(mmap), {2, W_AND_X, PROT_EXEC}},
+    {SCMP_SYS(mprotect), {2, PROT_EXEC, 0}},
+    {SCMP_SYS(clone), {0, CLONE_THREAD, CLONE_THREAD}},
+    {SCMP_SYS(prlimit64), {2, UINT64_MAX, 0}},
+    {SCMP_SYS(prctl), {0, WHOLE, PR_SET_NAME}},
+    {SCMP_SYS(prctl), {0, WHOLE, PR_SET_VMA}},
+    {SCMP_SYS(ioctl), {1, WHOLE, FIONBIO}},
+    {SCMP_SYS(ioctl), {1, WHOLE, FIONREAD}},
+    {SCMP_SYS(ioctl), {1, WHOLE, FIOCLEX}},
+    {SCMP_SYS(ioctl), {1, WHOLE, SIOCOUTQ}},
+    {SCMP_SYS(ioctl), {1, WHOLE, TCGETS}},
 };
 
 /* ---- building it ---- */
 
+#define PROGRAM_MAX 1024
+
+/* A program of the kernel's (classic BPF, Documentation/userspace-api/seccomp_filter.rst), which
+ * looks through its rules in their order and has the call's number at hand between them. A long
+ * list costs nothing: the kernel keeps which calls are allowed whatever their arguments are. It is
+ * written here since libseccomp, when an allocation of it fails, makes another filter, or ends or
+ * hangs the process (docs/decisions/0010-confinement.md); this needs no memory. */
 struct filter {
-    scmp_filter_ctx context;
+    struct sock_filter program[PROGRAM_MAX];
+    size_t size;
     uint32_t allow; /* what becomes of a call of the list, */
     uint32_t deny;  /* of one that is deadly, */
     uint32_t other; /* and of any other */
-    int failed;     /* the first failure, as a negative errno */
 };
 
-/* `comparison` NULL: whatever the arguments are. What the architecture does not have, libseccomp
- * passes over; what the default does anyway, needs no rule. */
-static void add(struct filter *filter, uint32_t action, int call,
-                const struct scmp_arg_cmp *comparison, unsigned count) {
-    if (filter->failed == 0 && action != filter->other) {
-        int failed = seccomp_rule_add_array(filter->context, action, call, count, comparison);
-        filter->failed = failed == -EDOM ? 0 : failed;
+static void emit(struct filter *filter, unsigned code, uint32_t operand) {
+    assert(filter->size < PROGRAM_MAX);
+    filter->program[filter->size++] = (struct sock_filter){.code = (uint16_t)code, .k = operand};
+}
+
+static void emit_load(struct filter *filter, size_t offset) {
+    emit(filter, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
+}
+
+static void emit_answer(struct filter *filter, uint32_t action) {
+    emit(filter, BPF_RET | BPF_K, action);
+}
+
+/* Goes on behind it where the condition holds; where not, is led to a place by lead(). Returns
+ * which instruction it is. */
+static size_t emit_test(struct filter *filter, unsigned comparison, uint32_t operand) {
+    emit(filter, BPF_JMP | comparison | BPF_K, operand);
+    return filter->size - 1;
+}
+
+/* A test that fails leads to what is emitted next. */
+static void lead(struct filter *filter, size_t test) {
+    size_t passed_over = filter->size - test - 1;
+    assert(passed_over <= UINT8_MAX);
+    filter->program[test].jf = (uint8_t)passed_over;
+}
+
+/* Whatever the arguments are. What the default does anyway, needs no rule. */
+static void add(struct filter *filter, uint32_t action, int call) {
+    if (call < 0 || action == filter->other) {
+        return;
     }
+    size_t test = emit_test(filter, BPF_JEQ, (uint32_t)call);
+    emit_answer(filter, action);
+    lead(filter, test);
 }
 
 static void add_all(struct filter *filter, uint32_t action, const int *calls, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        add(filter, action, calls[i], NULL, 0);
+        add(filter, action, calls[i]);
     }
 }
 
-static struct scmp_arg_cmp is(unsigned argument, uint64_t mask, uint64_t value) {
-    return (struct scmp_arg_cmp){argument, SCMP_CMP_MASKED_EQ, mask, value};
+/* The kernel's programs know 32 bits at a time. Returns the test. */
+static size_t emit_half(struct filter *filter, const struct comparison *comparison, bool upper) {
+    unsigned shift = upper ? 32 : 0;
+    bool second = upper == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
+    emit_load(filter, offsetof(struct seccomp_data, args) + 8 * comparison->argument +
+                          (second ? sizeof(uint32_t) : 0));
+    emit(filter, BPF_ALU | BPF_AND | BPF_K, (uint32_t)(comparison->mask >> shift));
+    return emit_test(filter, BPF_JEQ, (uint32_t)(comparison->value >> shift));
 }
 
-static void add_if(struct filter *filter, uint32_t action, int call, unsigned argument,
-                   uint64_t mask, uint64_t value) {
-    struct scmp_arg_cmp comparison = is(argument, mask, value);
-    add(filter, action, call, &comparison, 1);
+/* When all of these hold. */
+static void add_if(struct filter *filter, uint32_t action, int call,
+                   const struct comparison *comparisons, size_t count) {
+    enum { COMPARISONS_MAX = 2 };
+    size_t tests[2 * COMPARISONS_MAX];
+    size_t test_count = 0;
+    assert(count <= COMPARISONS_MAX);
+    if (call < 0 || action == filter->other) {
+        return;
+    }
+    size_t other_call = emit_test(filter, BPF_JEQ, (uint32_t)call);
+    for (size_t i = 0; i < count; i++) {
+        tests[test_count++] = emit_half(filter, &comparisons[i], false);
+        tests[test_count++] = emit_half(filter, &comparisons[i], true);
+    }
+    emit_answer(filter, action);
+    for (size_t i = 0; i < test_count; i++) {
+        lead(filter, tests[i]);
+    }
+    emit_load(filter, offsetof(struct seccomp_data, nr));
+    lead(filter, other_call);
 }
 
 /* A fork by clone is as deadly as fork; flags behind a pointer cannot be judged, so clone3 gets
  * what makes the C library use clone. abort() signals the process itself, nobody else is signalled.
  */
 static void add_process(struct filter *filter) {
-    add_if(filter, filter->deny, SCMP_SYS(clone), 0, CLONE_THREAD, 0);
-    add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), NULL, 0);
-    add_if(filter, filter->allow, SCMP_SYS(kill), 0, WHOLE, (uint64_t)getpid());
-    add_if(filter, filter->allow, SCMP_SYS(tgkill), 0, WHOLE, (uint64_t)getpid());
+    const struct comparison forks = {0, CLONE_THREAD, 0};
+    const struct comparison itself = {0, WHOLE, (uint64_t)getpid()};
+    add_if(filter, filter->deny, SCMP_SYS(clone), &forks, 1);
+    add(filter, SECCOMP_RET_ERRNO | ENOSYS, SCMP_SYS(clone3));
+    add_if(filter, filter->allow, SCMP_SYS(kill), &itself, 1);
+    add_if(filter, filter->allow, SCMP_SYS(tgkill), &itself, 1);
 }
 
 /* Raw packets, and the kernel's own interfaces behind sockets, are for nobody here. Name look-up
  * asks netlink which addresses the machine has and does without when there is no netlink. */
 static void add_sockets(struct filter *filter, bool connects) {
+    static const struct comparison netlink = {0, WHOLE, AF_NETLINK};
+    static const struct comparison packet = {0, WHOLE, AF_PACKET};
     static const int families[] = {AF_UNIX, AF_INET, AF_INET6};
     static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
     for (size_t i = 0; connects && i < COUNT_OF(families) * COUNT_OF(types); i++) {
-        struct scmp_arg_cmp both[] = {is(0, WHOLE, (uint64_t)families[i / COUNT_OF(types)]),
-                                      is(1, 0xf, (uint64_t)types[i % COUNT_OF(types)])};
-        add(filter, filter->allow, SCMP_SYS(socket), both, COUNT_OF(both));
+        const struct comparison both[] = {{0, WHOLE, (uint64_t)families[i / COUNT_OF(types)]},
+                                          {1, 0xf, (uint64_t)types[i % COUNT_OF(types)]}};
+        add_if(filter, filter->allow, SCMP_SYS(socket), both, COUNT_OF(both));
     }
-    add_if(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 0, WHOLE, AF_NETLINK);
-    add_if(filter, filter->deny, SCMP_SYS(socket), 0, WHOLE, AF_PACKET);
+    add_if(filter, SECCOMP_RET_ERRNO | EAFNOSUPPORT, SCMP_SYS(socket), &netlink, 1);
+    add_if(filter, filter->deny, SCMP_SYS(socket), &packet, 1);
     if (connects) {
         add_all(filter, filter->allow, outward, COUNT_OF(outward));
     }
 }
 
+/* Calls in the form of another architecture are deadly; so are those of x32, which come as x86-64's
+ * with a bit set. */
+static void add_foreign(struct filter *filter) {
+    emit_load(filter, offsetof(struct seccomp_data, arch));
+    filter->program[emit_test(filter, BPF_JEQ, ARCHITECTURE)].jt = 1;
+    emit_answer(filter, filter->deny);
+    emit_load(filter, offsetof(struct seccomp_data, nr));
+#if defined(__x86_64__)
+    size_t test = emit_test(filter, BPF_JGE, UINT32_C(0x40000000));
+    emit_answer(filter, filter->deny);
+    lead(filter, test);
+#endif
+}
+
 static void build(struct filter *filter, bool connects) {
-    seccomp_attr_set(filter->context, SCMP_FLTATR_ACT_BADARCH, filter->deny);
-    seccomp_attr_set(filter->context, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a search tree */
-    filter->failed = seccomp_attr_set(filter->context, SCMP_FLTATR_CTL_TSYNC, 1);
+    add_foreign(filter);
     add_all(filter, filter->allow, allowed, COUNT_OF(allowed));
     add_all(filter, filter->deny, deadly, COUNT_OF(deadly));
     for (size_t i = 0; i < COUNT_OF(conditions); i++) {
-        const struct condition *one = &conditions[i];
-        add_if(filter, filter->allow, one->call, one->argument, one->mask, one->value);
+        add_if(filter, filter->allow, conditions[i].call, &conditions[i].comparison, 1);
     }
     add_process(filter);
     add_sockets(filter, connects);
+    emit_answer(filter, filter->other);
+}
+
+/* For all threads. 0, or an errno. */
+static int load(struct filter *filter) {
+    struct sock_fprog program = {(unsigned short)filter->size, filter->program};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) {
+        return errno;
+    }
+    long thread =
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+    if (thread > 0) {
+        return EBUSY; /* that thread has a filter of its own */
+    }
+    return thread < 0 ? errno : 0;
 }
 
 int seccomp_apply(bool connects, bool log_only, struct complaint *complaint) {
     struct filter filter = {
-        .allow = SCMP_ACT_ALLOW,
-        .deny = log_only ? SCMP_ACT_LOG : SCMP_ACT_KILL_PROCESS,
-        .other = log_only ? SCMP_ACT_LOG : SCMP_ACT_ERRNO(ENOSYS),
+        .allow = SECCOMP_RET_ALLOW,
+        .deny = log_only ? SECCOMP_RET_LOG : SECCOMP_RET_KILL_PROCESS,
+        .other = log_only ? SECCOMP_RET_LOG : SECCOMP_RET_ERRNO | ENOSYS,
     };
-    filter.context = seccomp_init(filter.other);
-    if (filter.context) {
-        build(&filter, connects);
-        filter.failed = filter.failed ? filter.failed : seccomp_load(filter.context);
-    } else {
-        filter.failed = -ENOMEM;
-    }
-    seccomp_release(filter.context);
-    if (filter.failed) {
+    build(&filter, connects);
+    int failed = load(&filter);
+    if (failed) {
         return complain(complaint, STATUS_IO,
                         "the kernel does not take the filter of system calls (%s): --seccomp=off "
                         "goes without it",
-                        strerror(-filter.failed));
+                        strerror(failed));
     }
     return STATUS_OK;
 }

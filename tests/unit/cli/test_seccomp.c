@@ -233,6 +233,16 @@ static int unknown_call(void) {
     return errno_of(syscall(4000));
 }
 
+/* The number of a call as the x32 programs of x86-64 make it. */
+static int call_of_another_form(void) {
+#if defined(__x86_64__)
+    return errno_of(syscall(0x40000000 | SYS_getpid));
+#else
+    raise(SIGSYS); /* the architecture has one form */
+    return WRONG;
+#endif
+}
+
 static int memory_as_file(void) {
     return errno_of(syscall(SYS_memfd_create, "x", 0));
 }
@@ -287,6 +297,7 @@ static void what_only_an_intruder_wants_ends_it(void **state) {
     kills(new_namespace);
     kills(load_program_into_kernel);
     kills(open_packet_socket);
+    kills(call_of_another_form);
 }
 
 static void what_is_not_needed_is_as_in_an_older_kernel(void **state) {
