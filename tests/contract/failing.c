@@ -69,6 +69,13 @@ void failing_arm_call(unsigned nth, void (*call)(void *context), void *context) 
     failing_arm(FAILING_CALL, nth);
 }
 
+unsigned failing_left(void) {
+    pthread_mutex_lock(&lock);
+    unsigned left = armed.left;
+    pthread_mutex_unlock(&lock);
+    return left;
+}
+
 bool failing_disarm(void) {
     pthread_mutex_lock(&lock);
     armed.left = 0;

@@ -31,6 +31,8 @@ const char *failing_name(enum failing_how how);
 void failing_arm(enum failing_how how, unsigned nth);
 /* Nothing fails, but before the nth statement `call` is called, once, by whoever sends it. */
 void failing_arm_call(unsigned nth, void (*call)(void *context), void *context);
+/* How many calls are left until it fails. */
+unsigned failing_left(void);
 /* Whether the call was reached, and so has failed. */
 bool failing_disarm(void);
 

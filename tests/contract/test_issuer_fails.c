@@ -177,6 +177,53 @@ static void a_look_that_fails_refuses_nobody(void **state) {
     stop(scene.issuer);
 }
 
+/* One claim, and how many statements it took. */
+static unsigned statements_of(struct scene *scene, const char *user, enum verdict verdict) {
+    struct claim claim = {.coupon_id = scene->coupon_id, .user_id = slice_of(user)};
+    struct claim_batch batch = {.job = {.kind = JOB_CLAIMS}, .claims = &claim, .count = 1};
+    failing_arm(FAILING_CUT_BEFORE, STATEMENTS_MAX);
+    do_job(scene, &batch.job);
+    unsigned count = STATEMENTS_MAX - failing_left();
+    assert_false(failing_disarm());
+    assert_int_equal(claim.verdict, verdict);
+    return count;
+}
+
+/* For a second, which may be over too soon on a busy machine: then it is tried again. A coupon that
+ * is sold out locks nobody's row meanwhile, and who holds one and asks again changes nothing of it.
+ */
+static void a_coupon_that_refused_is_looked_at_and_not_locked(void **state) {
+    struct scene scene;
+    scene_begin(&scene, state);
+    scene.coupon_id = add_open_coupon(scene.ledger, 1);
+    (void)statements_of(&scene, "holder", VERDICT_ISSUED);
+    assert_int_equal(issuer_figures(scene.issuer).commit_rows.sum, 1);
+    unsigned settled = statements_of(&scene, "first", VERDICT_SOLD_OUT);
+    unsigned looked = settled;
+    for (int i = 0; i < STATEMENTS_MAX && looked == settled; i++) {
+        (void)statements_of(&scene, "second", VERDICT_SOLD_OUT);
+        (void)statements_of(&scene, "holder", VERDICT_ALREADY_ISSUED);
+        looked = statements_of(&scene, "third", VERDICT_SOLD_OUT);
+    }
+    assert_true(looked < settled);
+    scene_end(&scene);
+}
+
+static void the_defaults_are_those_that_are_told(void **state) {
+    struct issuer_sql_options sql;
+    struct issuer_redis_options redis;
+    (void)state;
+    issuer_sql_options_default(&sql);
+    issuer_redis_options_default(&redis);
+    assert_int_equal(sql.queue_max, 65536);
+    assert_int_equal(sql.probe_interval_us, 250000);
+    assert_int_equal(sql.refresh_interval_us, 1000000);
+    assert_int_equal(sql.outcome_timeout_us, 5000000);
+    assert_int_equal(redis.queue_max, 65536);
+    assert_int_equal(redis.answer_timeout_us, 3000000);
+    assert_int_equal(redis.refresh_interval_us, 1000000);
+}
+
 static void who_asks_while_nothing_can_be_written_is_told_so(void **state) {
     struct scene scene;
     scene_begin(&scene, state);
@@ -378,6 +425,8 @@ int main(void) {
         with_ledger(every_verdict_is_true_when_the_servers_disk_is_full),
         with_ledger(every_verdict_is_true_when_there_is_no_memory),
         with_ledger(a_look_that_fails_refuses_nobody),
+        with_ledger(a_coupon_that_refused_is_looked_at_and_not_locked),
+        cmocka_unit_test(the_defaults_are_those_that_are_told),
         with_ledger(who_asks_while_nothing_can_be_written_is_told_so),
         with_ledger(quantities_are_published_as_they_are_in_the_ledger),
         with_ledger(a_command_fails_or_its_answer_is_true),

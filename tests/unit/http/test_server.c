@@ -23,6 +23,20 @@ static int try_start(const struct http_options *options, struct fixture *fixture
     return status;
 }
 
+static void the_defaults_are_those_that_are_told(void **state) {
+    struct http_options options;
+    (void)state;
+    http_options_default(&options);
+    assert_string_equal(options.host, "127.0.0.1");
+    assert_int_equal(options.port, 8080);
+    assert_int_equal(options.loop_count, 1);
+    assert_int_equal(options.connections_max, 10000);
+    assert_int_equal(options.head_deadline_us, 5000000);
+    assert_int_equal(options.body_deadline_us, 5000000);
+    assert_int_equal(options.idle_deadline_us, 60000000);
+    assert_int_equal(options.linger_us, 2000000);
+}
+
 static void a_port_taken_by_a_server_is_busy(void **state) {
     (void)state;
     struct fixture fixture;
@@ -319,6 +333,7 @@ static void draining_under_load_cuts_no_reply(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_defaults_are_those_that_are_told),
         cmocka_unit_test(a_port_taken_by_a_server_is_busy),
         cmocka_unit_test(a_port_taken_by_anybody_is_busy),
         cmocka_unit_test(of_many_starts_at_once_at_most_one_gets_the_port),

@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ---- start and stop ---- */
 
@@ -420,6 +421,26 @@ static void writing_is_tried_again_an_interval_after_the_failure(void **state) {
     running_stop(running);
 }
 
+/* … and not after the start: each try waits for longer than the interval before it fails. Who
+ * claims at once is then refused, unless the machine takes longer for it than the interval. */
+static void the_interval_begins_with_the_failure(void **state) {
+    enum { INTERVAL_US = 100000, TRIES = 20 };
+    struct running *running = *state;
+    running->options.probe_interval_us = INTERVAL_US;
+    running_start(running);
+    running_make_coupon(running, 1, COUPON_UNLIMITED);
+    bool refused = false;
+    for (size_t i = 0; i < TRIES && !refused; i++) {
+        usleep(2 * INTERVAL_US);
+        faulty_vfs_write_fails_once(SQLITE_FULL);
+        assert_int_equal(running_claim(running, 1, "ann"), VERDICT_STORAGE_UNAVAILABLE);
+        refused = running_claim(running, 1, "bob") == VERDICT_STORAGE_UNAVAILABLE;
+        assert_int_equal(running_wait_state(running, 2 * i + 3), ISSUER_READY);
+    }
+    assert_true(refused);
+    running_stop(running);
+}
+
 static void a_failed_sync_ends_issuing_until_a_new_start(void **state) {
     struct running *running = *state;
     running->options.probe_interval_us = 1000;
@@ -468,6 +489,7 @@ int main(void) {
         WITH_ISSUER(a_search_of_an_archived_coupon_takes_its_turns),
         WITH_ISSUER(a_full_disk_is_survived),
         WITH_ISSUER(writing_is_tried_again_an_interval_after_the_failure),
+        WITH_ISSUER(the_interval_begins_with_the_failure),
         WITH_ISSUER(a_failed_sync_ends_issuing_until_a_new_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -443,6 +443,32 @@ static void a_backup_that_comes_second_leaves_the_work_of_the_first(void **state
     }
 }
 
+/* Whoever could fold there could not write either, so that there is nothing to hold. */
+static void a_folder_that_cannot_be_written_to_is_copied_without_a_hold(void **state) {
+    (void)state;
+    const struct operation *backup = &operations[COUNT_OF(operations) - 2];
+    unsigned without = 0;
+    bool failed = true;
+    for (unsigned nth = 1; failed; nth++) {
+        struct trial trial = trial_begin(backup);
+        calls_arm(CALLS_SYSTEM, nth, EROFS, false);
+        int status = backup->run(&trial);
+        failed = calls_disarm() > 0;
+        without += status == STATUS_OK && !exists(trial.folder, "coupon.hold");
+        backup->judge(&trial, status);
+        trial_end(&trial);
+    }
+    assert_true(without > 0);
+}
+
+static void a_file_is_no_folder(void **state) {
+    (void)state;
+    struct trial trial = trial_begin(&operations[1]);
+    assert_int_equal(open_status(path_of(trial.folder, "coupon.db"), true), STATUS_IO);
+    assert_says("open the folder");
+    trial_end(&trial);
+}
+
 /* A new file beside an old log would make that log its own. */
 static void what_is_left_of_a_lost_file_is_never_overlooked(void **state) {
     static const char *const names[] = {"coupon.db-wal", "coupon.db-journal"};
@@ -512,6 +538,8 @@ int main(void) {
         cmocka_unit_test(who_is_refused_learns_who_holds_the_folder_if_that_can_be_told),
         cmocka_unit_test(a_lock_on_a_file_that_lost_its_name_is_taken_again),
         cmocka_unit_test(a_backup_that_comes_second_leaves_the_work_of_the_first),
+        cmocka_unit_test(a_folder_that_cannot_be_written_to_is_copied_without_a_hold),
+        cmocka_unit_test(a_file_is_no_folder),
         cmocka_unit_test(what_is_left_of_a_lost_file_is_never_overlooked),
         cmocka_unit_test(a_path_that_is_too_long_is_told),
         cmocka_unit_test(what_a_backup_left_beside_foreign_files_is_not_touched),
