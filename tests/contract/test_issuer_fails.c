@@ -333,8 +333,10 @@ static void assert_answer(struct scene *scene, const struct command *command) {
     case JOB_COUPONS_READ:
         assert_true(command->coupon_count > 0);
         return;
-    case JOB_ISSUE_READ:
     case JOB_HOLDING_READ:
+        assert_true(command->known);
+        /* fall through */
+    case JOB_ISSUE_READ:
     case JOB_CLAIM_READ:
         assert_int_equal(command->issue.reference.rank, 1);
         return;

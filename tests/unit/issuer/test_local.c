@@ -377,6 +377,16 @@ static void a_search_of_an_archived_coupon_takes_its_turns(void **state) {
     assert_int_equal(running->done, 5);
 }
 
+static void the_defaults_are_those_that_are_told(void **state) {
+    struct issuer_local_options options;
+    (void)state;
+    issuer_local_options_default(&options);
+    assert_string_equal(options.directory, "data");
+    assert_int_equal(options.queue_max, 65536);
+    assert_int_equal(options.coupons_max, 262144);
+    assert_int_equal(options.probe_interval_us, 250000);
+}
+
 /* ---- failures of the disk (I8) ---- */
 
 static void a_full_disk_is_survived(void **state) {
@@ -487,6 +497,7 @@ int main(void) {
         WITH_ISSUER(a_full_queue_refuses_claims_and_says_no_more),
         WITH_ISSUER(a_stop_finishes_every_job_there_is),
         WITH_ISSUER(a_search_of_an_archived_coupon_takes_its_turns),
+        cmocka_unit_test(the_defaults_are_those_that_are_told),
         WITH_ISSUER(a_full_disk_is_survived),
         WITH_ISSUER(writing_is_tried_again_an_interval_after_the_failure),
         WITH_ISSUER(the_interval_begins_with_the_failure),

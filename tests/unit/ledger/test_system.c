@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -461,6 +462,27 @@ static void a_folder_that_cannot_be_written_to_is_copied_without_a_hold(void **s
     assert_true(without > 0);
 }
 
+/* Whoever may write to the folder could make one that leads to another's file. */
+static void a_symbolic_link_is_no_lock_and_no_hold(void **state) {
+    (void)state;
+    struct trial trial = trial_begin(&operations[COUNT_OF(operations) - 2]);
+    char *other = strdup(path_of(trial.folder, "other"));
+    file_write(other, "kept", 4);
+    assert_int_equal(symlink(other, path_of(trial.folder, "coupon.hold")), 0);
+    assert_int_equal(run_backup(&trial), STATUS_IO);
+    assert_says("coupon.hold");
+    unlink(path_of(trial.folder, "coupon.lock"));
+    assert_int_equal(symlink(other, path_of(trial.folder, "coupon.lock")), 0);
+    for (int existing_only = 0; existing_only < 2; existing_only++) {
+        assert_int_equal(open_status(trial.folder, existing_only), STATUS_IO);
+        assert_says("coupon.lock");
+    }
+    assert_int_equal(size_of(trial.folder, "other"), 4);
+    free(other);
+    buffer_done(&trial.before);
+    trial_end(&trial);
+}
+
 static void a_file_is_no_folder(void **state) {
     (void)state;
     struct trial trial = trial_begin(&operations[1]);
@@ -539,6 +561,7 @@ int main(void) {
         cmocka_unit_test(a_lock_on_a_file_that_lost_its_name_is_taken_again),
         cmocka_unit_test(a_backup_that_comes_second_leaves_the_work_of_the_first),
         cmocka_unit_test(a_folder_that_cannot_be_written_to_is_copied_without_a_hold),
+        cmocka_unit_test(a_symbolic_link_is_no_lock_and_no_hold),
         cmocka_unit_test(a_file_is_no_folder),
         cmocka_unit_test(what_is_left_of_a_lost_file_is_never_overlooked),
         cmocka_unit_test(a_path_that_is_too_long_is_told),
