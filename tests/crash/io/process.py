@@ -23,6 +23,7 @@ import mmap
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -394,10 +395,14 @@ class Case:
 
 
 def run_case(preload, kind, number, ever, plant=False):
-    """The outcome of one case; Violation."""
+    """The outcome of one case; Violation, which an answer without what it must have and a server that
+    hangs are too."""
     case = Case(preload, kind, number, ever, plant)
     try:
         return case.run()
+    except (AssertionError, KeyError, TypeError, ValueError, OSError,
+            subprocess.TimeoutExpired) as error:
+        raise Violation(f"{kind.name} {'ever' if ever else 'once'} call {number}: {error!r}") from error
     finally:
         case.close()
 

@@ -24,7 +24,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 # Sanitizers of Debian 12 cannot live with the wide address randomisation of some kernels.
 PREFIX = ["setarch", "-R"]
-MEMORY_STRIDE_OF_START = 5  # of 8,000 allocations before the server is ready
 
 
 class Slices:
@@ -127,10 +126,8 @@ def run_malloc(arguments, slices):
     total, bad = struck_all(*slices.run(sliced(arguments, [
         programs(arguments) / "io-faults", "--kind", "memory", "--mode", "once"])))
     total = {f"in_process_{name}": value for name, value in total.items()}
-    for kind, stride in (("memory", 1), ("memory-start", MEMORY_STRIDE_OF_START)):
-        chosen = argparse.Namespace(**{**vars(arguments), "kind": [kind],
-                                       "every": arguments.every * stride})
-        figures, worse = run_process(chosen, slices)
+    for kind in ("memory", "memory-start"):
+        figures, worse = run_process(argparse.Namespace(**{**vars(arguments), "kind": [kind]}), slices)
         total.update({f"{kind.replace('-', '_')}_{name}": value
                       for name, value in figures.items()})
         bad = bad or worse

@@ -54,7 +54,7 @@ def test_a_power_cut_loses_nothing_that_was_told(tmp_path):
 
 def numbers_of(kind):
     return {"io": (1, 12, 60, 160, 185), "full": (2, 70, 90), "full-half": (3, 20), "short": (4,),
-            "sync": (3, 14), "memory": (12, 78, 160, 243), "memory-start": (1200, 8200)}[kind]
+            "sync": (3, 14), "memory": (12, 78, 160, 243, 398), "memory-start": (1200, 5600)}[kind]
 
 
 @pytest.mark.parametrize("kind,number", [(kind, number) for kind in process.KIND
@@ -62,6 +62,12 @@ def numbers_of(kind):
 def test_a_server_on_a_failing_disk_says_what_is_true(kind, number):
     of = process.KIND[kind]
     assert process.run_case(PRELOAD, of, number, ever=number % 2 == 0 and of.error != process.MEMORY)
+
+
+def test_an_answer_that_lacks_what_it_must_have_is_a_violation(monkeypatch):
+    monkeypatch.setattr(process.Case, "run", lambda self: {}["issue"])
+    with pytest.raises(process.Violation, match="issue"):
+        process.run_case(PRELOAD, process.KIND["memory"], 1, ever=False)
 
 
 # ---- what such runs have found ----------------------------------------------------------------
