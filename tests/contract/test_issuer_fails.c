@@ -209,6 +209,29 @@ static void a_coupon_that_refused_is_looked_at_and_not_locked(void **state) {
     scene_end(&scene);
 }
 
+/* As another node's operator does it. */
+static void pause_past_the_issuer(struct scene *scene, bool paused) {
+    struct coupon_record coupon;
+    assert_int_equal(ledger_coupon_read(scene->ledger, scene->coupon_id, &coupon), STATUS_OK);
+    coupon.version++;
+    coupon.paused = paused;
+    assert_int_equal(ledger_coupon_change(scene->ledger, &coupon, NULL, &complaint), STATUS_OK);
+}
+
+static void who_is_refused_no_more_is_issued_to_at_once(void **state) {
+    struct scene scene;
+    scene_begin(&scene, state);
+    for (unsigned i = 0; i < 3; i++) {
+        char user[16];
+        snprintf(user, sizeof(user), "user-%u", i);
+        pause_past_the_issuer(&scene, true);
+        (void)statements_of(&scene, user, VERDICT_PAUSED);
+        pause_past_the_issuer(&scene, false);
+        (void)statements_of(&scene, user, VERDICT_ISSUED);
+    }
+    scene_end(&scene);
+}
+
 static void the_defaults_are_those_that_are_told(void **state) {
     struct issuer_sql_options sql;
     struct issuer_redis_options redis;
@@ -428,6 +451,7 @@ int main(void) {
         with_ledger(every_verdict_is_true_when_there_is_no_memory),
         with_ledger(a_look_that_fails_refuses_nobody),
         with_ledger(a_coupon_that_refused_is_looked_at_and_not_locked),
+        with_ledger(who_is_refused_no_more_is_issued_to_at_once),
         cmocka_unit_test(the_defaults_are_those_that_are_told),
         with_ledger(who_asks_while_nothing_can_be_written_is_told_so),
         with_ledger(quantities_are_published_as_they_are_in_the_ledger),
