@@ -271,4 +271,8 @@ def main():
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except equivalent.Wrong as wrong:
+        print(f"mutate: {wrong}", file=sys.stderr)
+        sys.exit(2)
