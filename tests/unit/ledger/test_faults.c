@@ -3,6 +3,8 @@
  * nothing of it, and everything before it (I3, I8). */
 #include "support.h"
 
+#include "ledger/sqlite_ledger.h"
+
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -217,6 +219,7 @@ static void a_checkpoint_that_fails_is_tried_again(void **state) {
 }
 
 static void a_checkpoint_that_failed_is_not_urgent_again_at_once(void **state) {
+    enum { FORCED_AT = 1000 };
     (void)state;
     char *folder = folder_new();
     uint32_t issues;
@@ -228,6 +231,12 @@ static void a_checkpoint_that_failed_is_not_urgent_again_at_once(void **state) {
     assert_int_equal(ledger_tend(ledger, true, &complaint), STATUS_FULL);
     faults_arm(FAULT_NONE, 0, 0, false);
     assert_int_equal(ledger_tend(ledger, true, &complaint), STATUS_OK);
+    while (sqlite_of(ledger)->wal_frames < FORCED_AT) { /* what succeeds ends the delay */
+        assert_int_equal(append_ranks(ledger, 1, issues + 1, 50), STATUS_OK);
+        issues += 50;
+    }
+    assert_int_equal(ledger_tend(ledger, false, &complaint), STATUS_OK);
+    assert_int_equal(sqlite_of(ledger)->wal_frames, 0);
     assert_ranks(ledger, 1, issues);
     close_ledger(ledger);
     faults.skip_sync = false;
