@@ -234,6 +234,11 @@ def figures_of(states):
             "score_of_all_percent": round(score_of_all(states), 1)}
 
 
+def judged_seconds(chosen, record):
+    """That judging took, in this run and in earlier ones, one mutant after the other."""
+    return sum(verdict.seconds for verdict in map(record.of, chosen) if verdict)
+
+
 def main():
     options = read_arguments(sys.argv[1:])
     begin = time.monotonic()
@@ -264,7 +269,8 @@ def main():
     if options.result:
         Path(options.result).write_text(json.dumps({
             "part": "mutation", "seed": options.seed, "places": len(found), "sample": len(chosen),
-            **figures_of(states), "seconds": round(time.monotonic() - begin)}) + "\n")
+            **figures_of(states), "judged_seconds": round(judged_seconds(chosen, record)),
+            "seconds": round(time.monotonic() - begin)}) + "\n")
     kept = score_of(states) >= GOAL_PERCENT and not states["mislisted"]
     return 0 if whole and kept and not run.errors else 1
 

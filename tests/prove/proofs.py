@@ -110,7 +110,8 @@ def tell_mutation(result):
     return (f"{of('mutant', result['sample'])}: {unjudged}{result['killed']:,} killed, "
             f"{result['survived']:,} survived, {result['equivalent']:,} more that no test can kill, "
             f"{result['same_code']:,} compile to the same code; {result['score_percent']} %, "
-            f"and {result['score_of_all_percent']} % of all that differ")
+            f"and {result['score_of_all_percent']} % of all that differ; they were judged in "
+            f"{result['judged_seconds'] / 3600:.1f} h of tests")
 
 
 def fuzz(target):
