@@ -92,13 +92,16 @@ char url_part_take(struct slice *rest, const char *stops, struct slice *ret_part
  * page of appends is checked once, at the end. Bytes are not terminated. */
 
 struct buffer {
-    char *bytes; /* owned; NULL while capacity is 0 */
+    char *bytes; /* owned, unless borrowed; NULL while capacity is 0 */
     size_t size;
     size_t capacity;
     bool failed;
+    bool borrowed;
 };
 
 void buffer_init(struct buffer *buffer);
+/* In the caller's room, and never larger: needs no memory. What does not fit has failed. */
+void buffer_borrow(struct buffer *buffer, char *room, size_t size);
 void buffer_done(struct buffer *buffer);  /* frees the bytes; the buffer is empty again */
 void buffer_clear(struct buffer *buffer); /* keeps the memory; forgets `failed` */
 /* Room for `extra` more bytes at bytes + size, or STATUS_NO_MEMORY. */

@@ -11,8 +11,14 @@ void buffer_init(struct buffer *buffer) {
     *buffer = (struct buffer){0};
 }
 
+void buffer_borrow(struct buffer *buffer, char *room, size_t size) {
+    *buffer = (struct buffer){.bytes = room, .capacity = size, .borrowed = true};
+}
+
 void buffer_done(struct buffer *buffer) {
-    free(buffer->bytes);
+    if (!buffer->borrowed) {
+        free(buffer->bytes);
+    }
     buffer_init(buffer);
 }
 
@@ -26,7 +32,7 @@ int buffer_reserve(struct buffer *buffer, size_t extra) {
     if (extra <= buffer->capacity - buffer->size) {
         return STATUS_OK;
     }
-    if (extra > SIZE_MAX / 4 || buffer->size > SIZE_MAX / 4) {
+    if (buffer->borrowed || extra > SIZE_MAX / 4 || buffer->size > SIZE_MAX / 4) {
         return STATUS_NO_MEMORY;
     }
     size_t capacity = buffer->capacity ? buffer->capacity : CAPACITY_FIRST;

@@ -4,6 +4,8 @@
 #include "random.h"
 #include "test.h"
 
+#include "support/allocation.h"
+
 #include <pthread.h>
 #include <unistd.h>
 
@@ -57,6 +59,32 @@ static void an_event_is_one_line_of_logfmt(void **state) {
     assert_string_equal(after_time(text),
                         "level=info event=ready coupons=3 address=127.0.0.1:80\n");
     free(text);
+}
+
+static bool without_memory;
+
+bool allocation_fails(void) {
+    return without_memory;
+}
+
+static void without_memory_a_line_is_written_as_far_as_its_room_goes(void **state) {
+    static char value[20000];
+    (void)state;
+    memset(value, 'v', sizeof(value) - 1);
+    for (size_t size = 1; size < sizeof(value); size *= 3) {
+        struct capture capture;
+        capture_start(&capture);
+        without_memory = true;
+        log_event(LOG_INFO, "listening", LOG_TEXT("address", "::1"),
+                  LOG_TEXT("value", &value[sizeof(value) - 1 - size]));
+        without_memory = false;
+        char *text = capture_end(&capture);
+        const char *rest = after_time(text);
+        assert_memory_equal(rest, "level=info event=listening address=::1", 38);
+        assert_int_equal(strspn(strstr(rest, " value=") + 7, "v"), size < 4000 ? size : 0);
+        assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+        free(text);
+    }
 }
 
 static void levels_have_names(void **state) {
@@ -174,6 +202,7 @@ static void lines_of_many_threads_do_not_mix(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_event_is_one_line_of_logfmt),
+        cmocka_unit_test(without_memory_a_line_is_written_as_far_as_its_room_goes),
         cmocka_unit_test(levels_have_names),
         cmocka_unit_test(values_are_quoted_where_they_must_be),
         cmocka_unit_test(numbers_keep_all_their_digits),
