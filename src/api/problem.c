@@ -69,27 +69,6 @@ static void append_hexadecimal(struct buffer *text, uint64_t value) {
     buffer_append(text, room, sizeof(room));
 }
 
-/* What an answer becomes that there is no memory to write: one that is true of all of them. */
-static void reply_without_memory(struct call *call, bool close) {
-    char text[256];
-    int size = snprintf(
-        text, sizeof(text),
-        "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,"
-        "\"detail\":\"No memory to write the answer; ask again.\","
-        "\"code\":\"%s\",\"requestId\":\"%016llx\"}",
-        problems[PROBLEM_OUTCOME_UNKNOWN].title, problems[PROBLEM_OUTCOME_UNKNOWN].status,
-        problems[PROBLEM_OUTCOME_UNKNOWN].code, (unsigned long long)next_request_id(call->loop));
-    assert(size > 0 && (size_t)size < sizeof(text));
-    struct http_response response = {
-        .status = problems[PROBLEM_OUTCOME_UNKNOWN].status,
-        .content_type = "application/problem+json",
-        .fields = slice_of("Retry-After: 1\r\n"),
-        .body = {text, (size_t)size},
-        .close = close,
-    };
-    http_reply(call->exchange, &response);
-}
-
 static void append_all(struct buffer *to, const struct buffer *from) {
     if (from) {
         buffer_slice(to, buffer_view(from));
@@ -97,11 +76,9 @@ static void append_all(struct buffer *to, const struct buffer *from) {
     }
 }
 
-void problem_reply_with(struct call *call, enum problem problem, const char *detail,
-                        const struct buffer *fields, const struct buffer *members) {
+static void render_problem(struct call *call, struct buffer *body, enum problem problem,
+                           const char *detail, const struct buffer *members) {
     assert((size_t)problem < COUNT_OF(problems));
-    struct buffer *body = reply_body(call);
-    struct buffer *lines = reply_fields(call);
     buffer_text(body, "{\"type\":\"about:blank\",\"title\":\"");
     buffer_text(body, problems[problem].title);
     buffer_text(body, "\",\"status\":");
@@ -115,22 +92,45 @@ void problem_reply_with(struct call *call, enum problem problem, const char *det
     buffer_text(body, ",\"requestId\":\"");
     append_hexadecimal(body, next_request_id(call->loop));
     buffer_text(body, "\"}");
+}
+
+static void send_problem(struct call *call, enum problem problem, struct slice fields,
+                         const struct buffer *body, bool close) {
+    struct http_response response = {
+        .status = problems[problem].status,
+        .content_type = "application/problem+json",
+        .fields = fields,
+        .body = buffer_view(body),
+        .close = close,
+    };
+    http_reply(call->exchange, &response);
+}
+
+/* What an answer becomes that there is no memory to write: one that is true of all of them. */
+static void reply_without_memory(struct call *call, bool close) {
+    char room[256];
+    struct buffer body;
+    buffer_borrow(&body, room, sizeof(room));
+    render_problem(call, &body, PROBLEM_OUTCOME_UNKNOWN,
+                   "No memory to write the answer; ask again.", NULL);
+    assert(!body.failed);
+    send_problem(call, PROBLEM_OUTCOME_UNKNOWN, slice_of("Retry-After: 1\r\n"), &body, close);
+}
+
+void problem_reply_with(struct call *call, enum problem problem, const char *detail,
+                        const struct buffer *fields, const struct buffer *members) {
+    struct buffer *body = reply_body(call);
+    struct buffer *lines = reply_fields(call);
+    render_problem(call, body, problem, detail, members);
     append_all(lines, fields);
     if (problems[problem].retry) {
         buffer_format(lines, "Retry-After: %u\r\n", 1 + randombytes_uniform(RETRY_AFTER_MAX_S));
     }
     if (body->failed || lines->failed) {
         reply_without_memory(call, problems[problem].closes);
-        return;
+    } else {
+        send_problem(call, problem, buffer_view(lines), body, problems[problem].closes);
     }
-    struct http_response response = {
-        .status = problems[problem].status,
-        .content_type = "application/problem+json",
-        .fields = buffer_view(lines),
-        .body = buffer_view(body),
-        .close = problems[problem].closes,
-    };
-    http_reply(call->exchange, &response);
 }
 
 void problem_reply_no_memory(struct call *call) {
@@ -142,13 +142,13 @@ void problem_reply(struct call *call, enum problem problem, const char *detail) 
 }
 
 void problem_reply_fault(struct call *call, const struct fault *fault) {
+    char room[128];
     struct buffer members;
-    buffer_init(&members);
+    buffer_borrow(&members, room, sizeof(room));
     if (fault->field) {
         buffer_format(&members, ",\"field\":\"%s\"", fault->field);
     }
     problem_reply_with(call, fault->problem, fault->detail, NULL, &members);
-    buffer_done(&members);
 }
 
 void problem_reply_status(struct call *call, int status) {

@@ -103,11 +103,11 @@ static void refuse_method(struct call *call, const struct http_head *head) {
 /* ---- checking ---- */
 
 static bool refuse_unauthorized(struct call *call, const char *why) {
+    char room[32];
     struct buffer fields;
-    buffer_init(&fields);
+    buffer_borrow(&fields, room, sizeof(room));
     buffer_text(&fields, "WWW-Authenticate: Bearer\r\n");
     problem_reply_with(call, PROBLEM_UNAUTHORIZED, why, &fields, NULL);
-    buffer_done(&fields);
     return false;
 }
 

@@ -252,8 +252,9 @@ def main():
         print("mutate: there is nothing to mutate in these files", file=sys.stderr)
         return 2
     listed = equivalent.read()
-    stale = equivalent.stale(listed, every(sources_of(FILES)),
-                             {path: (ROOT / path).read_bytes() for path in sources_of(FILES)})
+    paths = sources_of(FILES)
+    stale = equivalent.stale(listed, every(paths) if options.files else found,
+                             {path: (ROOT / path).read_bytes() for path in paths})
     for key in stale:
         print(f"mutate: not one mutant of the sources: {key}, in {equivalent.LISTED.name}",
               file=sys.stderr)

@@ -5,13 +5,15 @@
     run.py --merge [TARGET...]
 
 Called by `./dev fuzz`, which has built them (build/clang), and with ten seconds a target and a seed
-by tests/run.py, so that a gate that failed was made to fail by a change. Not for: building, or one input alone: give the file to the target's program. What
-a target is run with is in meson.build; what it claims is at the head of its own file.
+by tests/run.py, so that a gate that failed was made to fail by a change. Not for: building, or one
+input alone: give the file to the target's program. What a target is run with is in meson.build;
+what it claims is at the head of its own file.
 
 What a run finds new is kept in build/fuzz/TARGET/corpus, and beside it how long the program has
 found nothing new: several runs of the same program may reach --until-quiet together. With --seed a
-run knows the tree's corpus only and keeps nothing but findings. An input that a target does not stand is a finding: its file and how to replay it are told. Exit code 0: none;
-1: findings; 2: wrong use.
+run knows the tree's corpus only and keeps nothing but findings. An input that a target does not
+stand is a finding: its file and how to replay it are told. Exit code 0: none; 1: findings; 2: wrong
+use.
 """
 
 import argparse
