@@ -1,5 +1,6 @@
 /* coupon: the program. Finds the subcommand; each lives in a file of its name. Not
  * for: anything a subcommand does. */
+#include "cli/memory.h"
 #include "cli/options.h"
 
 #include <stdio.h>
@@ -45,6 +46,7 @@ static bool is_any(const char *text, const char *a, const char *b, const char *c
 }
 
 int main(int argc, char **argv) {
+    memory_begin();
     if (argc < 2) {
         print_help();
         return EXIT_CODE_USAGE;

@@ -331,7 +331,7 @@ class Case:
     def judge_end(self, code):
         """It ended, by itself or when it was asked to: its code and its words."""
         self.counts["ends"] += 1 if code else 0
-        told = {1: ("cannot-start", "closing-failed"), 3: ("stopping-broken",)}
+        told = {1: ("cannot-start", "closing-failed", "out-of-memory"), 3: ("stopping-broken",)}
         if code == 0:
             self.expect(not self.is_broken(), "exit code 0, and it was broken")
             return
