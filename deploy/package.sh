@@ -17,6 +17,8 @@ install -D -m 0644 deploy/coupon-worker.service "$stage/lib/systemd/system/coupo
 install -D -m 0600 deploy/debian/default "$stage/etc/default/coupon" # passwords may be put there
 install -d "$stage/usr/share/doc/coupon"
 cp -r README.md README.ko.md SECURITY.md docs "$stage/usr/share/doc/coupon" # links between them hold
+install -d "$stage/usr/share/doc/coupon/deploy"
+cp -r deploy/prometheus deploy/grafana deploy/proxy "$stage/usr/share/doc/coupon/deploy"
 gzip -9n <CHANGELOG.md >"$stage/usr/share/doc/coupon/changelog.gz"
 cat >"$stage/usr/share/doc/coupon/copyright" <<'COPYRIGHT'
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/

@@ -382,6 +382,5 @@ int command_import(int argc, char **argv) {
                        &coupon_id)) {
         return EXIT_CODE_USAGE;
     }
-    bool dry_run = values[OPTION_DRY_RUN] && strcmp(values[OPTION_DRY_RUN], "0") != 0;
-    return import_file(values, coupon_id, dry_run);
+    return import_file(values, coupon_id, values[OPTION_DRY_RUN] != NULL);
 }

@@ -42,6 +42,23 @@ static const struct option_spec *find(const struct option_spec *specs, const cha
     return NULL;
 }
 
+/* An option without a value is on or off, also where it was given one. */
+static bool read_switches(const char *subcommand, const struct option_spec *specs,
+                          const char **values) {
+    for (size_t i = 0; specs[i].name; i++) {
+        if (specs[i].value || !values[i] || strcmp(values[i], "1") == 0) {
+            continue;
+        }
+        if (strcmp(values[i], "0") != 0) {
+            fprintf(stderr, "coupon %s: --%s is 1 (on) or 0 (off), not \"%s\"\n", subcommand,
+                    specs[i].name, values[i]);
+            return false;
+        }
+        values[i] = NULL;
+    }
+    return true;
+}
+
 bool options_read(const char *subcommand, const struct option_spec *specs, int argc, char **argv,
                   const char **values, bool *ret_help) {
     *ret_help = false;
@@ -77,7 +94,7 @@ bool options_read(const char *subcommand, const struct option_spec *specs, int a
         }
         values[spec - specs] = equals ? equals + 1 : argv[++i];
     }
-    return true;
+    return read_switches(subcommand, specs, values);
 }
 
 /* Where the password in this text begins and how long it is; NULL: there is none. In a URL it is
@@ -130,8 +147,9 @@ void options_print(const struct option_spec *specs) {
         }
         printf("\n");
     }
-    printf("\nEvery option can be given in the environment: --data as COUPON_DATA. The command\n"
-           "line overrules it.\n");
+    printf("\nEvery option can be given in the environment: --data as COUPON_DATA; one that has no "
+           "value\n"
+           "as 1 (on) or 0 (off). The command line overrules it.\n");
 }
 
 bool option_number(const struct option_spec *spec, const char *value, uint64_t min, uint64_t max,

@@ -12,7 +12,8 @@ enum { EXIT_CODE_OK = 0, EXIT_CODE_FAILED = 1, EXIT_CODE_USAGE = 2, EXIT_CODE_BR
  * environment variable COUPON_DATA, which the command line overrules. */
 struct option_spec {
     const char *name;  /* without dashes; "": the one argument that is no option */
-    const char *value; /* what stands for the value in the help; NULL: it has none and is "1" */
+    const char *value; /* what stands for the value in the help; NULL: it has none, and is "1" when
+                          on, NULL when off */
     const char *help;
     const char *fallback; /* NULL: none */
 };

@@ -50,6 +50,14 @@ static void on_progress(void *context, uint64_t issues, uint64_t total) {
     }
 }
 
+static const char *hint_of_unwritable(const struct serve_options *options) {
+    if (options->redis.redis_url) {
+        return "without Redis claims get 503, without the SQL server 202 until it is back";
+    }
+    return options->ledger_url ? "claims get 503 until a write works; look at the SQL server"
+                               : "claims get 503 until a write works; make room on the disk";
+}
+
 static void on_state(void *context, enum issuer_state state, const char *why) {
     struct server *server = context;
     switch (state) {
@@ -65,11 +73,8 @@ static void on_state(void *context, enum issuer_state state, const char *why) {
         }
         break;
     case ISSUER_UNWRITABLE:
-        log_event(
-            LOG_ERROR, "storage-unavailable", LOG_TEXT("why", why),
-            LOG_TEXT("hint", server->options.ledger_url
-                                 ? "claims get 503 until a write works; look at the SQL server"
-                                 : "claims get 503 until a write works; make room on the disk"));
+        log_event(LOG_ERROR, "storage-unavailable", LOG_TEXT("why", why),
+                  LOG_TEXT("hint", hint_of_unwritable(&server->options)));
         break;
     case ISSUER_BROKEN:
         if (server->former_state == ISSUER_STARTING) {

@@ -191,7 +191,8 @@ static bool read_secret_files(const char **values, struct serve_options *options
 static bool read_place(const char **values, struct serve_options *options) {
     const char *url = values[OPTION_LEDGER];
     if (url && values[OPTION_DATA]) {
-        fprintf(stderr, "coupon serve: the record is in --data or in --ledger, not in both\n");
+        fprintf(stderr, "coupon serve: the record is in --data or in --ledger, not in both; an "
+                        "empty COUPON_DATA= takes back one that the environment has\n");
         return false;
     }
     if (url && !values[OPTION_ADMIN_TOKEN_FILE]) {

@@ -164,6 +164,25 @@ def test_a_wrong_variable_is_told(tmp_path):
     assert done.returncode == 2 and "queue" in done.stderr
 
 
+@pytest.mark.parametrize("value, told", [
+    ("1", "--allow-weak-durability goes with --ledger only"),
+    ("yes", "--allow-weak-durability is 1 (on) or 0 (off), not \"yes\""),
+])
+def test_a_switch_has_its_variable(tmp_path, value, told):
+    done = run("serve", "--data", tmp_path / "data", env={"COUPON_ALLOW_WEAK_DURABILITY": value})
+    assert done.returncode == 2 and told in done.stderr
+
+
+def test_a_switch_is_off_by_0(new_server):
+    new_server(env={"COUPON_ALLOW_WEAK_DURABILITY": "0"}).start().wait_event("ready")
+
+
+def test_a_folder_and_a_ledger_is_one_too_many(tmp_path):
+    done = run("serve", "--ledger", "postgresql://localhost/none",
+               env={"COUPON_DATA": str(tmp_path / "data")})
+    assert done.returncode == 2 and "COUPON_DATA=" in done.stderr
+
+
 class TestTheAdminToken:
     def test_it_is_made_at_the_first_start_for_the_owner_only(self, server):
         path = os.path.join(server.data, "admin-token")

@@ -67,7 +67,10 @@ static bool naive_read(int argc, char **argv, const char **values) {
         }
         values[option] = value;
     }
-    return true;
+    if (values[QUIET] && strcmp(values[QUIET], "0") == 0) {
+        values[QUIET] = NULL;
+    }
+    return !values[QUIET] || strcmp(values[QUIET], "1") == 0;
 }
 
 static bool same(const char *a, const char *b) {
