@@ -30,7 +30,8 @@ enum option {
 };
 
 static const struct option_spec specs[] = {
-    [OPTION_LISTEN] = {"listen", "ADDRESS:PORT", "where to listen; port 0: any free one",
+    [OPTION_LISTEN] = {"listen", "ADDRESS:PORT",
+                       "where to listen: a numeric address or localhost; port 0: any free one",
                        "127.0.0.1:8080"},
     [OPTION_DATA] = {"data", "DIR", "the data folder, made when it is missing; default: data",
                      NULL},

@@ -307,7 +307,8 @@ static void connection_answered(struct connection *connection) {
         uv_update_time(&connection->loop->uv); /* a reply this large took its time to make */
         connection_enter(connection, PHASE_WRITING);
         connection->progress = unread_size(connection);
-    } else if (connection->close_after) {
+    } else if (connection->close_after ||
+               (loop_cuts_idle(connection->loop) && connection->input.size == 0)) {
         connection_finish(connection);
     } else if (connection->eof && connection->input.size == 0) {
         connection_close(connection);

@@ -61,10 +61,14 @@ static bool drain_turns_over(const struct http_loop *loop) {
     return loop->drain_turns > DRAIN_IDLE_TURNS;
 }
 
+bool loop_cuts_idle(const struct http_loop *loop) {
+    return loop->duty == LOOP_DRAINS && drain_turns_over(loop);
+}
+
 void loop_connection_gone(struct http_loop *loop) {
     assert(loop->connection_count > 0);
     loop->connection_count--;
-    if (loop->connection_count == 0 && loop->duty == LOOP_DRAINS && drain_turns_over(loop)) {
+    if (loop->connection_count == 0 && loop_cuts_idle(loop)) {
         loop_end(loop);
     }
 }
@@ -182,6 +186,27 @@ static bool turn_away(struct http_loop *loop) {
     return helped;
 }
 
+/* accept(2): errors that Linux tells of the connection that it took out of the backlog, so that the
+ * next call meets the next one. After any other, such as a security module's EACCES, the same one
+ * is still there. */
+static bool is_of_who_came(int error) {
+    switch (error) {
+    case EINTR: /* of nobody, and asked again */
+    case ECONNABORTED:
+    case ENETDOWN:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Whoever waits becomes a connection. libuv's own listener would not do: when there is no
  * descriptor, and its spare one is gone too, or no memory in the kernel, it calls accept again and
  * again and serves nobody meanwhile, so that no descriptor ever comes free. */
@@ -199,21 +224,15 @@ static void take_waiting(struct http_loop *loop) {
             put_off(loop);
             return;
         }
-        switch (errno) {
-        case EAGAIN:
+        int error = errno;
+        assert(error != EBADF && error != EINVAL && error != ENOTSOCK);
+        bool descriptors_lack = error == EMFILE || error == ENFILE;
+        if (error == EAGAIN || (descriptors_lack && turn_away(loop))) {
             return;
-        case EMFILE:
-        case ENFILE:
-            if (!turn_away(loop)) {
-                put_off(loop);
-            }
-            return;
-        case ENOBUFS:
-        case ENOMEM:
+        }
+        if (!is_of_who_came(error)) {
             put_off(loop);
             return;
-        default: /* whoever it was has gone */
-            assert(errno != EBADF && errno != EINVAL && errno != ENOTSOCK);
         }
     }
 }
@@ -253,8 +272,7 @@ static void on_tick(uv_timer_t *tick) {
         loop->spare_fd = loop->spare_fd < 0 ? open_spare() : loop->spare_fd;
         take_waiting(loop);
     }
-    if (loop->duty == LOOP_DRAINS && drain_turns_over(loop) &&
-        uv_now(&loop->uv) >= loop->drain_due_ms) {
+    if (loop_cuts_idle(loop) && uv_now(&loop->uv) >= loop->drain_due_ms) {
         for (enum phase phase = PHASE_IDLE; phase < PHASE_CLOSED; phase++) {
             cut_phase(loop, phase);
         }

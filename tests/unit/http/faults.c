@@ -60,6 +60,13 @@ static bool fails(const char *name, size_t size) {
         return fails(#name, size) ? (failure) : __real_##name arguments;                           \
     }
 
+static int error_of_accept(void) {
+    pthread_mutex_lock(&lock);
+    int error = armed.error ? armed.error : ENOMEM;
+    pthread_mutex_unlock(&lock);
+    return error;
+}
+
 static int with_errno(int error) {
     errno = error;
     return -1;
@@ -93,7 +100,7 @@ WRAPPED(int, uv_poll_init, 0, UV_EEXIST, (uv_loop_t * loop, uv_poll_t *poll, int
         (loop, poll, fd))
 WRAPPED(int, uv_poll_start, 0, UV_ENOMEM, (uv_poll_t * poll, int events, uv_poll_cb callback),
         (poll, events, callback))
-WRAPPED(int, accept4, 0, with_errno(ENOMEM),
+WRAPPED(int, accept4, 0, with_errno(error_of_accept()),
         (int fd, struct sockaddr *address, socklen_t *size, int flags), (fd, address, size, flags))
 WRAPPED(int, uv_read_start, 0, UV_ENOTCONN,
         (uv_stream_t * stream, uv_alloc_cb allocate, uv_read_cb callback),

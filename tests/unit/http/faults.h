@@ -13,6 +13,7 @@ struct fault {
     size_t size_min;  /* of an allocation; smaller ones are not meant */
     bool here_only;   /* calls of other threads are not meant */
     bool lasts;       /* so do all that are meant after it */
+    int error;        /* of accept4: errno; 0: ENOMEM */
 };
 
 /* From now on the nth of the calls that are meant fails, once if it does not last. */

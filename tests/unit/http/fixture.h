@@ -18,7 +18,7 @@
 #define BODY_MAX    1000
 #define PATIENCE_MS 10000 /* longer than anything here takes: a failure, not a delay */
 #define MS(count)   ((count)*INT64_C(1000))
-#define DRAIN_LONG  (10 * US_PER_SECOND)
+#define DRAIN_LONG  MS(3 * PATIENCE_MS) /* a test fails before */
 
 /* What the handler does, by path:
  *   /now          200 "now", within request

@@ -230,6 +230,30 @@ static void a_request_under_way_is_answered_while_draining(void **state) {
     http_server_free(fixture.server);
 }
 
+/* Its answer began before the stop, so it does not say "close": the end is told by closing. */
+static void who_reads_slowly_holds_up_no_stop_once_all_is_read(void **state) {
+    (void)state;
+    struct fixture fixture;
+    fixture_init(&fixture);
+    fixture.options.linger_us = MS(50);
+    fixture_start(&fixture);
+    int slow = client_connect(&fixture);
+    client_send(slow, GET("/size?n=50000000"));
+    int idle = client_connect(&fixture);
+    client_send(idle, GET("/now"));
+    client_expect(idle, 200, "now");
+    await_count(&fixture.replies, 2);
+    pthread_t stopper;
+    pthread_create(&stopper, NULL, stop_main, &fixture);
+    client_expect_end(idle); /* draining has begun, and the idle were cut */
+    struct reply reply = client_receive(slow, false);
+    assert_int_equal(reply.body_size, 50000000);
+    reply_done(&reply);
+    client_expect_end(slow);
+    pthread_join(stopper, NULL);
+    http_server_free(fixture.server);
+}
+
 static void what_waits_in_the_backlog_is_answered_while_draining(void **state) {
     (void)state;
     for (int round = 0; round < 20; round++) {
@@ -342,6 +366,7 @@ int main(void) {
         cmocka_unit_test(all_loops_get_connections),
         cmocka_unit_test(a_loop_that_cannot_start_ends_the_others),
         cmocka_unit_test(a_request_under_way_is_answered_while_draining),
+        cmocka_unit_test(who_reads_slowly_holds_up_no_stop_once_all_is_read),
         cmocka_unit_test(what_waits_in_the_backlog_is_answered_while_draining),
         cmocka_unit_test(the_deadline_cuts_what_does_not_end),
         cmocka_unit_test(draining_under_load_cuts_no_reply),
