@@ -61,26 +61,35 @@ static void render_result(struct buffer *body, const struct claim *claim) {
     buffer_text(body, "}");
 }
 
-/* Users the queue did not take have no verdict of their own. */
 static void count_told(const struct bulk *bulk) {
-    struct loop_figures *figures = &bulk->parcel.loop->figures;
     for (size_t i = 0; i < bulk->count; i++) {
-        figures_claim(figures, i < bulk->judged ? bulk->claims[i].verdict : VERDICT_OVERLOADED);
+        figures_claim(&bulk->parcel.loop->figures, bulk->claims[i].verdict);
     }
 }
 
-/* Answers and frees. No such coupon, or nothing taken by the queue, is told for the call. */
+/* Nobody judged the users behind the slices so far, and no verdict reads as "issued". */
+static void tell_rest(struct bulk *bulk, enum verdict verdict) {
+    for (size_t i = bulk->judged; i < bulk->count; i++) {
+        bulk->claims[i].verdict = verdict;
+    }
+    bulk->judged = bulk->count;
+}
+
+/* Refuses the call and frees: nobody has got anything by it. */
+static void bulk_refuse(struct bulk *bulk, enum verdict verdict) {
+    struct call *call = bulk->call;
+    tell_rest(bulk, verdict);
+    count_told(bulk);
+    bulk_free(bulk);
+    problem_reply(call, claim_problem(verdict),
+                  verdict == VERDICT_OVERLOADED ? "Too many claims are waiting."
+                                                : "There is no coupon of this id.");
+}
+
+/* Answers and frees. */
 static void bulk_answer(struct bulk *bulk) {
     struct call *call = bulk->call;
     count_told(bulk);
-    enum verdict first = bulk->claims[0].verdict;
-    if (first == VERDICT_NO_SUCH_COUPON || first == VERDICT_OVERLOADED) {
-        bulk_free(bulk);
-        problem_reply(call, claim_problem(first),
-                      first == VERDICT_OVERLOADED ? "Too many claims are waiting."
-                                                  : "There is no coupon of this id.");
-        return;
-    }
     struct buffer *body = reply_body(call);
     reply_fields(call);
     buffer_text(body, "{\"results\":[");
@@ -103,22 +112,33 @@ static void bulk_send(struct bulk *bulk) {
         return;
     }
     if (bulk->judged == 0) {
-        count_told(bulk);
-        problem_reply(bulk->call, PROBLEM_OVERLOADED, "Too many claims are waiting.");
-        bulk_free(bulk);
+        bulk_refuse(bulk, VERDICT_OVERLOADED);
         return;
     }
-    /* Nobody judged the rest, and no verdict reads as "issued". */
-    for (size_t i = bulk->judged; i < bulk->count; i++) {
-        bulk->claims[i].verdict = VERDICT_OVERLOADED;
-    }
+    tell_rest(bulk, VERDICT_OVERLOADED);
     bulk_answer(bulk);
 }
 
+static bool all_got(const struct claim_batch *slice, enum verdict verdict) {
+    for (size_t i = 0; i < slice->count; i++) {
+        if (slice->claims[i].verdict != verdict) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A first slice that all found no coupon, or no room, is told for the call, and no other is sent:
+ * the coupon may be made between two slices, and a later one would issue what nobody is told of. */
 static void bulk_came_back(struct job *job) {
     struct bulk *bulk = (struct bulk *)job;
+    enum verdict verdict = bulk->slice.claims[0].verdict;
+    bool first = bulk->judged == 0;
     bulk->judged += bulk->slice.count;
-    if (bulk->judged < bulk->count) {
+    if (first && (verdict == VERDICT_NO_SUCH_COUPON || verdict == VERDICT_OVERLOADED) &&
+        all_got(&bulk->slice, verdict)) {
+        bulk_refuse(bulk, verdict);
+    } else if (bulk->judged < bulk->count) {
         bulk_send(bulk);
     } else {
         bulk_answer(bulk);

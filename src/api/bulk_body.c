@@ -7,6 +7,7 @@
 #include "api/plain.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* What is being gathered. */
@@ -59,11 +60,9 @@ static int read_array(const json_t *array, char *texts, struct bulk_users *users
         char digits[24];
         struct slice text = {json_string_value(value), json_string_length(value)};
         if (json_is_integer(value)) {
-            struct buffer number = {0};
-            buffer_format(&number, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-            text = (struct slice){digits, number.size};
-            memcpy(digits, number.bytes, number.size);
-            buffer_done(&number);
+            int size = snprintf(digits, sizeof(digits), "%" JSON_INTEGER_FORMAT,
+                                json_integer_value(value));
+            text = (struct slice){digits, (size_t)size};
         } else if (!json_is_string(value)) {
             return fault_malformed(ret_fault, "userIds",
                                    "userIds must be an array of strings or integers.");

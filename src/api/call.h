@@ -155,6 +155,10 @@ int MUST_CHECK json_object_read(struct slice text, struct json_t **ret_object);
 /* The same of a body: malformed (400), or no memory for it (503). */
 int MUST_CHECK json_body_read(struct slice body, struct json_t **ret_object,
                               struct fault *ret_fault);
+/* A value of a body as it is kept: without white space. *ret_size is what it takes, which may be
+ * more than the room; then the room's content is undefined. No memory for it: 503. */
+int MUST_CHECK json_body_write(const struct json_t *value, char *room, size_t room_size,
+                               size_t *ret_size, struct fault *ret_fault);
 /* For this process, before other threads read JSON. */
 void json_watch_memory(void);
 

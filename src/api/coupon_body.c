@@ -107,7 +107,11 @@ static int read_metadata(const json_t *value, const struct target *target) {
     if (!json_is_object(value)) {
         return fault_malformed(target->fault, target->name, "metadata must be an object or null.");
     }
-    size_t size = json_dumpb(value, text, COUPON_METADATA_MAX, JSON_COMPACT);
+    size_t size = 0;
+    int status = json_body_write(value, text, COUPON_METADATA_MAX, &size, target->fault);
+    if (status) {
+        return status;
+    }
     if (size == 0 || size > COUPON_METADATA_MAX) {
         return fault_invalid(target->fault, target->name,
                              "metadata may have 2048 bytes when written without white space.");

@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <sodium.h>
+#include <strings.h>
 
 static const char *const algorithm_names[] = {
     [JWT_HS256] = "HS256", [JWT_RS256] = "RS256", [JWT_ES256] = "ES256"};
@@ -46,12 +47,26 @@ static json_t *read_part(struct slice part) {
     return json_object_read((struct slice){(const char *)text, size}, &object) ? NULL : object;
 }
 
+/* A media type whose "application/" may be left out, in any case (RFC 7515, 4.1.9). Tokens that the
+ * same key signs for other ends, such as logout+jwt, are no credentials (RFC 8725, 3.11). */
+static bool type_fits(const json_t *type) {
+    static const char prefix[] = "application/";
+    const char *name = json_string_value(type);
+    if (!type || !name) {
+        return !type;
+    }
+    if (strncasecmp(name, prefix, sizeof(prefix) - 1) == 0) {
+        name += sizeof(prefix) - 1;
+    }
+    return strcasecmp(name, "JWT") == 0 || strcasecmp(name, "at+jwt") == 0; /* RFC 7519; RFC 9068 */
+}
+
 /* `crit` names extensions that must be understood (RFC 7515, 4.1.11); none is. */
 static bool header_fits(struct slice part, enum jwt_algorithm algorithm) {
     json_t *header = read_part(part);
     const char *name = json_string_value(json_object_get(header, "alg"));
-    bool fits =
-        name && strcmp(name, algorithm_names[algorithm]) == 0 && !json_object_get(header, "crit");
+    bool fits = name && strcmp(name, algorithm_names[algorithm]) == 0 &&
+                type_fits(json_object_get(header, "typ")) && !json_object_get(header, "crit");
     json_decref(header);
     return fits;
 }

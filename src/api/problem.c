@@ -157,6 +157,10 @@ void problem_reply_status(struct call *call, int status) {
                       "It is unknown whether this was written. Ask again to learn what holds.");
     } else if (status == STATUS_STOPPED) {
         problem_reply(call, PROBLEM_OVERLOADED, "The server is stopping.");
+    } else if (status == STATUS_BUSY) {
+        problem_reply(
+            call, PROBLEM_OVERLOADED,
+            "Other nodes change the same at this moment; nothing was changed. Ask again.");
     } else {
         problem_reply(call, PROBLEM_STORAGE_UNAVAILABLE,
                       "The record cannot be used at the moment; nothing was changed.");

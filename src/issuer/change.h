@@ -32,7 +32,8 @@ int MUST_CHECK change_write(struct ledger *ledger, const struct coupon_record *c
 /* ---- a ledger that others write to as well ---- */
 
 /* The whole of a creation or a change, by the ledger's clock: what another node got ahead of is
- * prepared anew. STATUS_AMBIGUOUS also when a change was made and cannot be read back. */
+ * prepared anew. STATUS_BUSY: others got ahead of it again and again, nothing was changed;
+ * STATUS_AMBIGUOUS also when a change was made and cannot be read back. */
 int MUST_CHECK creation_perform(struct ledger *ledger, struct command *command,
                                 struct complaint *complaint);
 int MUST_CHECK change_perform(struct ledger *ledger, struct command *command,

@@ -29,9 +29,10 @@ enum verdict {
     VERDICT_SOLD_OUT,
     VERDICT_ADMITTED, /* it has a place in the queue, and no answer yet: queue_epoch, queue_n,
                          rank (its place within that entry) */
-    /* not verdicts on the claim but on us; 503. OVERLOADED and STARTING are never the issuer's:
-     * so a submitter calls a claim that it could not hand over. */
-    VERDICT_OVERLOADED,
+    /* not verdicts on the claim but on us; 503. So a submitter also calls a claim that it could not
+     * hand over; STARTING is never the issuer's. */
+    VERDICT_OVERLOADED, /* of the issuer with Redis: what is left is admitted and not settled yet,
+                           or too many are in hand */
     VERDICT_STORAGE_UNAVAILABLE,
     VERDICT_OUTCOME_UNKNOWN,
     VERDICT_STARTING,

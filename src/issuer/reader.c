@@ -96,6 +96,20 @@ static int read_claim(struct reader *reader, struct command *command) {
     return status;
 }
 
+/* Who is told of an issue by a read relies on it as on a 201. */
+static bool tells_users(const struct command *command) {
+    switch (command->job.kind) {
+    case JOB_ISSUE_READ:
+    case JOB_HOLDING_READ:
+    case JOB_USER_ISSUES_READ:
+        return true;
+    case JOB_CLAIM_READ:
+        return command->standing != CLAIM_PENDING;
+    default:
+        return false;
+    }
+}
+
 static int perform(struct reader *reader, struct command *command) {
     switch (command->job.kind) {
     case JOB_COUPON_READ:
@@ -123,6 +137,15 @@ static int perform(struct reader *reader, struct command *command) {
     }
     assert(false && "a command that reads");
     abort();
+}
+
+static void answer(struct reader *reader, struct command *command) {
+    command->status = perform(reader, command);
+    if (command->status == STATUS_OK && tells_users(command) &&
+        ledger_barrier(reader->ledger, NULL)) {
+        command->status = STATUS_IO;
+    }
+    command->job.done(&command->job);
 }
 
 /* ---- quantities ---- */
@@ -192,8 +215,7 @@ static void *read_jobs(void *context) {
     struct job *command;
     while (queue_take(&reader->queue, left_us(reader), &claims, &command)) {
         if (command) {
-            ((struct command *)command)->status = perform(reader, (struct command *)command);
-            command->done(command);
+            answer(reader, (struct command *)command);
         }
         if (left_us(reader) == 0) {
             refresh(reader);

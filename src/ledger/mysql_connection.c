@@ -348,6 +348,8 @@ static int connect_once(struct mysql_ledger *ledger, struct complaint *complaint
     my_bool no = 0;
     mysql_optionsv(connection, MYSQL_OPT_RECONNECT, &no);
     ledger->connection = connection;
+    ledger->ledger.sessions++;
+    ledger->ledger.shows_unsynced = true;
     ledger->is_mariadb = mariadb_connection(connection);
     return STATUS_OK;
 }

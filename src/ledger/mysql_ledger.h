@@ -161,6 +161,10 @@ int MUST_CHECK maria_send_text(struct mysql_ledger *ledger, const char *text);
 int MUST_CHECK maria_run(struct mysql_ledger *ledger, enum mysql_statement statement,
                          const struct mysql_value *values, size_t count, uint64_t *ret_changed);
 
+/* Whether the server says by this error that it only reads, also in answer to a COMMIT: nothing was
+ * written then. The connection is closed, as whoever is the primary now is elsewhere. */
+bool maria_error_is_read_only(unsigned error);
+
 /* The rows of an answer, all of them in this process's memory. */
 struct mysql_rows {
     MYSQL_RES *result; /* owned; NULL: none */

@@ -99,9 +99,16 @@ static bool error_is_of_library(unsigned error) {
     return (error >= CR_MIN_ERROR && error <= CR_MAX_ERROR) || (error >= 5000 && error < 5100);
 }
 
+/* ER_OPTION_PREVENTS_STATEMENT, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE */
+bool maria_error_is_read_only(unsigned error) {
+    return error == 1290 || error == 1792 || error == 1836;
+}
+
 static bool error_ends_connection(const struct mysql_ledger *ledger, unsigned error) {
-    return error_is_of_library(error) || error == SHUTDOWN || error == KILLED ||
-           (!ledger->is_mariadb && (error == IDLE || error == KILLED_TOO));
+    /* a server that only reads now was the primary: whoever is it now is found by connecting anew
+     */
+    return error_is_of_library(error) || maria_error_is_read_only(error) || error == SHUTDOWN ||
+           error == KILLED || (!ledger->is_mariadb && (error == IDLE || error == KILLED_TOO));
 }
 
 static int error_status(const struct mysql_ledger *ledger, unsigned error) {

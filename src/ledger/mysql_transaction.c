@@ -22,11 +22,6 @@
 #define REPLAYS_MAX       10
 #define REPLAY_LOCK_WAITS 3
 
-/* ER_OPTION_PREVENTS_STATEMENT, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE */
-static bool error_is_read_only(unsigned error) {
-    return error == 1290 || error == 1792 || error == 1836;
-}
-
 static int begin(struct mysql_ledger *ledger, struct complaint *complaint) {
     assert(!ledger->options.existing_only);
     assert(!ledger->in_transaction);
@@ -66,7 +61,7 @@ static int commit(struct mysql_ledger *ledger, struct complaint *complaint, bool
         ledger->in_transaction = false;
         return STATUS_OK;
     }
-    if (ledger->connection && (ledger->replay || error_is_read_only(ledger->error))) {
+    if ((ledger->connection && ledger->replay) || maria_error_is_read_only(ledger->error)) {
         *ret_replay = ledger->replay;
         return undo(ledger, maria_fail(ledger, STATUS_IO, "commit to", complaint));
     }

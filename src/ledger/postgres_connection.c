@@ -158,6 +158,7 @@ static int server_judge(struct postgres_ledger *ledger, const PGresult *result,
                         "?target_session_attrs=read-write",
                         ledger->name);
     }
+    ledger->ledger.shows_unsynced = server_says(result, SERVER_HAS_STANDBYS, "t");
     return durability_check(ledger, result, complaint);
 }
 
@@ -243,6 +244,7 @@ static int connection_make(struct postgres_ledger *ledger, struct complaint *com
         postgres_note(ledger, PQerrorMessage(ledger->connection));
         return postgres_fail(ledger, STATUS_IO, "connect to", complaint);
     }
+    ledger->ledger.sessions++;
     PQsetNoticeReceiver(ledger->connection, notice_take, ledger);
     ledger->patience_us = ledger->options.statement_timeout_us + PATIENCE_MORE_US;
     int status = session_settle(ledger, complaint);

@@ -466,8 +466,20 @@ int ledger_settle(struct ledger *ledger, struct settlement *settlement,
         settle.look = true;
         status = ledger->shared->transact(ledger, settle_change, &settle, complaint);
     }
+    if (status == STATUS_OK && settle.row_count == 0 && !settlement->cursor) {
+        status = ledger_barrier(ledger, complaint); /* its COMMIT wrote nothing */
+    }
     settle_done(&settle);
     return status;
+}
+
+static bool all_wait(const struct settle_claim *claims, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (claims[i].outcome != SETTLE_WAITING) {
+            return false;
+        }
+    }
+    return true;
 }
 
 int ledger_look(struct ledger *ledger, struct settle_claim *claims, size_t count,
@@ -480,7 +492,23 @@ int ledger_look(struct ledger *ledger, struct settle_claim *claims, size_t count
     settle.look = true;
     int status = ledger->shared->observe(ledger, look_around, &settle, complaint);
     settle_done(&settle);
+    if (status == STATUS_OK && !all_wait(claims, count)) {
+        status = ledger_barrier(ledger, complaint);
+    }
     return status;
+}
+
+int ledger_barrier(struct ledger *ledger, struct complaint *complaint) {
+    assert(ledger->shared);
+    if (!ledger->shows_unsynced) {
+        return STATUS_OK;
+    }
+    uint64_t session = ledger->sessions;
+    int status = ledger_probe(ledger, complaint);
+    return status == STATUS_OK && ledger->sessions != session
+               ? complain(complaint, STATUS_IO,
+                          "the session that had read was lost before what it read was durable")
+               : status;
 }
 
 bool ledger_is_shared(const struct ledger *ledger) {

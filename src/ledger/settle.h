@@ -76,9 +76,22 @@ int MUST_CHECK ledger_settle(struct ledger *ledger, struct settlement *settlemen
                              struct complaint *complaint);
 
 /* Judges the claims without a lock and without writing: a refusal is true at a moment within the
- * call, a claim that may be issued is left SETTLE_WAITING. */
+ * call, a claim that may be issued is left SETTLE_WAITING. What it tells is durable. */
 int MUST_CHECK ledger_look(struct ledger *ledger, struct settle_claim *claims, size_t count,
                            struct complaint *complaint);
+
+/* What was read by the calls before is durable once this returns STATUS_OK; only then may anybody
+ * be told of it, or anything be thrown away for it. Wanted where this program did not write it
+ * itself:
+ *
+ * InnoDB makes a commit visible, and gives its locks back, before it writes and syncs its log (it
+ * is the other way round only with a binary log), and PostgreSQL shows what it could not replicate
+ * when somebody ends the session that waits for a standby. A crash, or a fail-over, may then take
+ * back what was read. Logs are sequential: when a write of our own is durable, so is all before.
+ *
+ * ledger_settle and ledger_look do this themselves. STATUS_IO, also when the session is not the one
+ * that has read any more; STATUS_AMBIGUOUS: it may be durable or not. */
+int MUST_CHECK ledger_barrier(struct ledger *ledger, struct complaint *complaint);
 
 /* Whether the store can do any of this. */
 bool ledger_is_shared(const struct ledger *ledger);

@@ -268,6 +268,10 @@ int partition_load(struct partition_link *link, uint64_t coupon_id, uint64_t epo
     if (status == STATUS_OK) {
         status = latest_of(link, coupon, &latest_us);
     }
+    if (status == STATUS_OK) {
+        status =
+            ledger_barrier(link->ledger, complaint); /* Redis may call it sold out from now on */
+    }
     if (status) {
         complain(complaint, status, "coupon %llu cannot be read from the ledger (%s)",
                  (unsigned long long)coupon_id, status_name(status));

@@ -342,6 +342,10 @@ int partition_catch_up(struct partition_link *link, unsigned partition,
                             "partition %u: settled entries left the queue before Redis was told",
                             partition);
         }
+        status = ledger_barrier(link->ledger, complaint); /* Redis forgets what it is told of */
+        if (status) {
+            return status;
+        }
         status = tell_again(&slice, cursor.n);
         if (status == STATUS_NOT_FOUND) {
             absent = slice.cursor; /* or another told it meanwhile, as it did with CONFLICT */

@@ -1,9 +1,13 @@
 """What only MariaDB has: its settings, its locks, its way to be stopped. MySQL 8 is not in Debian
 12, so nothing here has run against it."""
 
+import select
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
+from conftest import DRIVER
 from servers import MariaDB, Proxy
 from servers.mariadb import PASSWORD, USER, program
 
@@ -68,6 +72,29 @@ def variable(server):
         server.sql(f"SET GLOBAL {name} = {value}")
 
 
+@pytest.fixture
+def held_log(server):
+    """held_log(True): InnoDB writes nothing into its log from now on, until held_log(False)."""
+    library = server.folder / "hold-log.so"
+    held = server.folder / "held"
+    shutil.copy(Path(DRIVER).parent / "hold-log.so", library)
+    library.chmod(0o644)
+    server.prefix = ["env", f"LD_PRELOAD={library}", f"COUPON_HOLD_LOG={held}"]
+    server.restart()
+
+    def hold(wanted):
+        if wanted:
+            held.touch()
+        else:
+            held.unlink(missing_ok=True)
+
+    yield hold
+    hold(False)
+    server.prefix = []
+    if server.process is not None:
+        server.restart()
+
+
 def begin(driver):
     assert driver("create", 1000) == ("ok", str(COUPON))
     assert driver("append", COUPON, 1, 10) == ("ok", "10")
@@ -79,6 +106,47 @@ def work_again(driver, *words):
         if answer[0] != "io":
             return answer
     raise AssertionError(answer)
+
+
+# ---- what is visible and not durable ----
+
+def has_answered(driver, seconds):
+    return bool(select.select([driver.process.stdout], [], [], seconds)[0])
+
+
+@pytest.mark.parametrize("question", ["look", "settle"])
+def test_what_another_wrote_is_not_told_before_it_is_durable(server, database, held_log, new_driver,
+                                                             question):
+    writer, reader = new_driver(), new_driver()
+    assert writer("open-coupon", 1) == ("ok", str(COUPON))
+    held_log(True)
+    writer.send("settle", COUPON, 1, 1)
+    server.wait_for("SELECT COUNT(*) FROM coupon_issues", "1", database)
+    assert not has_answered(writer, 0)
+    reader.send(question, COUPON, 1, 2)  # one who holds it, and one for whom nothing is left
+    assert not has_answered(reader, 1)
+    server.kill()
+    held_log(False)
+    assert writer.answer()[0] == "ambiguous"
+    assert reader.answer()[0] in ("io", "ambiguous")
+    server.start()
+    assert server.sql("SELECT COUNT(*) FROM coupon_issues", database) == "0"
+    assert work_again(reader, "settle", COUPON, 2, 1) == ("ok", "1")
+
+
+@pytest.mark.parametrize("question, answer", [("look", "0"), ("settle", "1")])
+def test_what_another_wrote_is_told_once_it_is_durable(server, database, held_log, new_driver,
+                                                       question, answer):
+    writer, reader = new_driver(), new_driver()
+    assert writer("open-coupon", 1) == ("ok", str(COUPON))
+    held_log(True)
+    writer.send("settle", COUPON, 1, 1)
+    server.wait_for("SELECT COUNT(*) FROM coupon_issues", "1", database)
+    reader.send(question, COUPON, 1, 2)
+    assert not has_answered(reader, 0.2)
+    held_log(False)
+    assert writer.answer() == ("ok", "1")
+    assert reader.answer() == ("ok", answer)
 
 
 # ---- what the server promises ----
@@ -135,6 +203,25 @@ def test_a_replica_is_refused_though_the_user_might_write_to_it(database, new_dr
     status, words = new_driver(opened=False)("open")
     assert status == "invalid" and "read_only" in words and "primary" in words
     assert new_driver("existing")("ranks", COUPON) == ("ok", "10")
+
+
+def test_a_primary_that_became_a_replica_is_left(server, database, new_driver, variable):
+    """By one who may not write to it: an administrator's writes would go on."""
+    server.sql(f"CREATE USER plain IDENTIFIED BY 'plain'; GRANT ALL ON {database}.* TO plain")
+    try:
+        driver = new_driver(url=f"mysql://plain:plain@127.0.0.1:{server.port}/{database}")
+        begin(driver)
+        sessions = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'plain'"
+        assert server.sql(sessions) == "1"
+        variable("read_only", "1")
+        assert driver("append", COUPON, 11, 1)[0] == "io"
+        server.wait_for(sessions, "0")
+        status, words = driver("append", COUPON, 11, 1)
+        assert status == "io" and "primary" in words
+        server.sql("SET GLOBAL read_only = 0")
+        assert work_again(driver, "append", COUPON, 11, 1) == ("ok", "11")
+    finally:
+        server.sql("DROP USER plain")
 
 
 def test_a_small_packet_is_kept_to(database, new_driver, variable):

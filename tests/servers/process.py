@@ -62,6 +62,7 @@ class Server:
         self.port = 0
         self.process = None
         self.settings = []  # more arguments of the next start
+        self.prefix = []  # what it is started by: ["env", "NAME=VALUE"]
         self.made = False
         self.own_session = False  # True: the terminal's Ctrl-C does not reach it
 
@@ -87,7 +88,7 @@ class Server:
         # Of this start alone: the one before may be at the end of its log still.
         ready, told = threading.Event(), threading.Event()
         self.process = subprocess.Popen(
-            [*self.command(), *self.settings], cwd=self.folder, stdin=subprocess.DEVNULL,
+            [*self.prefix, *self.command(), *self.settings], cwd=self.folder, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             start_new_session=self.own_session, **self.started_as())
         threading.Thread(target=self._watch, args=(self.process.stdout, ready, told),

@@ -537,7 +537,9 @@ int ledger_open_url(const struct ledger_sql_options *options, struct ledger **re
                     struct complaint *complaint) {
     struct sql_ledger *ledger = calloc(1, sizeof(*ledger));
     assert(ledger);
-    ledger->ledger = (struct ledger){&operations, &shared_operations, &partition_operations};
+    ledger->ledger = (struct ledger){.operations = &operations,
+                                     .shared = &shared_operations,
+                                     .partitions = &partition_operations};
     ledger->process = process_self();
     ledger->options = *options;
     ledger->options.lock_timeout_us = or_default(options->lock_timeout_us, 2 * US_PER_SECOND);

@@ -292,8 +292,7 @@ static void while_nobody_can_be_taken_the_loop_stays_calm(void **state) {
     static const int errors[] = {ENOMEM, EACCES, EPERM};
     for (size_t i = 0; i < COUNT_OF(errors); i++) {
         struct pollfd nothing = {.fd = -1};
-        fault_arm(
-            (struct fault){.name = "accept4", .nth = 1, .lasts = true, .error = errors[i]});
+        fault_arm((struct fault){.name = "accept4", .nth = 1, .lasts = true, .error = errors[i]});
         int fd = client_connect(*state);
         client_send(fd, GET("/now"));
         await_fault();
