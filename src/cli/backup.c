@@ -1,9 +1,9 @@
 /* coupon backup: a copy of the record in a folder of its own, made while the server runs or
  * is stopped. The copying and its correctness are the ledger's; here are options and words. */
+#include "cli/interrupt.h"
 #include "cli/options.h"
 #include "ledger/ledger.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -29,23 +29,6 @@ struct contents {
     uint64_t issues;
 };
 
-/* ---- signals ---- */
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int number) {
-    (void)number;
-    stopped = 1;
-}
-
-/* Without SA_RESTART: waiting for the server to give the file free ends, too. */
-static void take_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
-
 /* ---- the copy ---- */
 
 static int on_progress(void *context, int64_t copied, int64_t total) {
@@ -60,7 +43,7 @@ static int on_progress(void *context, int64_t copied, int64_t total) {
         progress->told = copied;
         log_event(LOG_INFO, "copying", LOG_NUMBER("bytes", copied), LOG_NUMBER("of", total));
     }
-    return stopped ? STATUS_STOPPED : STATUS_OK;
+    return interrupt_came() ? STATUS_STOPPED : STATUS_OK;
 }
 
 /* What is in the copy, read from the copy. */
@@ -103,7 +86,7 @@ static int backup(const char *data, const char *to) {
     struct progress progress = {0};
     struct contents contents;
     int64_t begin_us = clock_monotonic_us();
-    take_signals();
+    interrupt_take(); /* also waiting for the server to give the file free ends */
     if (ledger_sqlite_backup(data, to, on_progress, &progress, &complaint)) {
         fprintf(stderr, "coupon backup: %s\n", complaint.text);
         return EXIT_CODE_FAILED;

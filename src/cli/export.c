@@ -1,6 +1,7 @@
 /* coupon export: the issues of the record as CSV or NDJSON, on stdout or into a file. Here
  * are its options; export.h names the rest. Reads only. */
 #include "cli/export.h"
+#include "cli/interrupt.h"
 #include "cli/options.h"
 
 enum option {
@@ -34,6 +35,7 @@ static int export(const char *const *values, uint64_t coupon_id) {
     };
     struct export_server server = {values[OPTION_URL], values[OPTION_TOKEN_FILE],
                                    values[OPTION_CA_FILE]};
+    interrupt_take();
     int status = server.url ? export_from_url(&server, coupon_id, &rows)
                             : export_from_data(values[OPTION_DATA], coupon_id, &rows);
     bool begun = rows.output != NULL && !rows.path;

@@ -3,7 +3,9 @@
 #include "cli/memory.h"
 #include "cli/options.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -45,7 +47,20 @@ static bool is_any(const char *text, const char *a, const char *b, const char *c
     return strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0;
 }
 
+/* A descriptor below 3 that whoever started us has closed would be the next one opened, and lines
+ * of the log would go into it. */
+static bool open_standard_descriptors(void) {
+    int descriptor;
+    do {
+        descriptor = open("/dev/null", O_RDWR);
+    } while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    return descriptor >= 0 && close(descriptor) == 0;
+}
+
 int main(int argc, char **argv) {
+    if (!open_standard_descriptors()) {
+        return EXIT_CODE_FAILED;
+    }
     memory_begin();
     if (argc < 2) {
         print_help();

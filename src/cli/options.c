@@ -97,43 +97,50 @@ bool options_read(const char *subcommand, const struct option_spec *specs, int a
     return read_switches(subcommand, specs, values);
 }
 
-/* Where the password in this text begins and how long it is; NULL: there is none. In a URL it is
- * between the name and the last '@', which one that nobody wrote as %40 may be part of; libpq takes
- * it from behind a '?', too. */
-static char *password_in(char *text, size_t *ret_size) {
+static size_t cover(char *text, size_t size) {
+    memset(text, '*', size);
+    return size;
+}
+
+/* Puts stars over the passwords of a URL; how many. One is between the name and the last '@', which
+ * a password that nobody wrote as %40 may be part of; libpq takes some from behind a '?', too:
+ * password and sslpassword. */
+static size_t cover_passwords(char *text) {
     static const char option[] = "password=";
     char *begin = strstr(text, "://");
     if (!begin) {
-        return NULL;
+        return 0;
     }
     begin += 3;
-    char *at = strrchr(begin, '@');
+    size_t covered = 0;
+    char *named = strstr(begin, option);
+    char *end = named ? named : begin + strlen(begin);
+    char *at = memrchr(begin, '@', (size_t)(end - begin));
     char *colon = at ? memchr(begin, ':', (size_t)(at - begin)) : NULL;
     if (colon) {
-        *ret_size = (size_t)(at - colon) - 1;
-        return colon + 1;
+        covered += cover(colon + 1, (size_t)(at - colon) - 1);
     }
-    char *named = strstr(begin, option);
-    if (named) {
+    while (named) {
         named += sizeof(option) - 1;
-        *ret_size = strcspn(named, "&");
+        covered += cover(named, strcspn(named, "&"));
+        named = strstr(named, option);
     }
-    return named;
+    return covered;
 }
 
 bool options_hide_passwords(int argc, char **argv) {
-    bool hidden = true;
     for (int i = 0; i < argc; i++) {
-        size_t size = 0;
-        char *password = password_in(argv[i], &size);
-        char *copy = password && size > 0 ? strdup(argv[i]) : NULL;
-        if (copy) {
-            memset(password, '*', size);
-            argv[i] = copy;
+        char *copy = strdup(argv[i]);
+        if (!copy) {
+            return false;
         }
-        hidden = hidden && (copy || !password || size == 0);
+        if (cover_passwords(argv[i]) > 0) {
+            argv[i] = copy;
+        } else {
+            free(copy);
+        }
     }
-    return hidden;
+    return true;
 }
 
 void options_print(const struct option_spec *specs) {

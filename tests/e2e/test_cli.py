@@ -2,12 +2,14 @@
 
 import os
 import stat
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from support import check
-from support.server import run
+from support.server import BINARY, run
 
 pytestmark = pytest.mark.embedded("the command line of a data folder")
 
@@ -181,6 +183,21 @@ def test_a_folder_and_a_ledger_is_one_too_many(tmp_path):
     done = run("serve", "--ledger", "postgresql://localhost/none",
                env={"COUPON_DATA": str(tmp_path / "data")})
     assert done.returncode == 2 and "COUPON_DATA=" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-"])
+def test_a_closed_standard_descriptor_is_not_taken_for_another_one(tmp_path, closed):
+    process = subprocess.Popen(
+        ["sh", "-c", f"exec {BINARY} serve --listen 127.0.0.1:0 --data {tmp_path}/data {closed}"])
+    try:
+        while not (tmp_path / "data" / "admin-token").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        for number in range(0 if "0<" in closed else 2, 3):
+            assert os.readlink(f"/proc/{process.pid}/fd/{number}") == "/dev/null"
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 class TestTheAdminToken:

@@ -5,16 +5,18 @@ import contextlib
 import http.server
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
 
 from support import check
 from support.crowd import Load
-from support.server import run
+from support.server import BINARY, run
 
 USERS = ["alice", 'quo"ted', "com,ma", "back\\slash", "=sum(1)", "7", "~" * 128]
 
@@ -35,6 +37,36 @@ def give(admin, coupon, users):
     for at in range(0, len(users), 10000):
         check.success(admin.post("/v1/coupons/%d/issues:batch" % coupon,
                                  {"userIds": users[at:at + 10000]}))
+
+
+# ---- an end that was asked for ----------------------------------------------------------------
+
+def catches(pid, number):
+    with open("/proc/%d/status" % pid, encoding="ascii") as file:
+        mask = next(line.split()[1] for line in file if line.startswith("SigCgt:"))
+    return int(mask, 16) >> (number - 1) & 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_export_leaves_no_file(server, tmp_path, number):
+    with server.admin() as admin:
+        coupon = check.new_coupon(admin)["id"]
+        give(admin, coupon, USERS)
+    output = tmp_path / "issues.csv"
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        process = subprocess.Popen(
+            [BINARY, "export", "--url", url_of(server), "--token-file", token_file(server),
+             "--output", str(output)], stderr=subprocess.PIPE, text=True)
+        while not catches(process.pid, number):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 1 and "signal" in stderr
+    assert not output.exists()
 
 
 # ---- a server that gives it -----------------------------------------------------------------

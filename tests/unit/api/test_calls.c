@@ -194,6 +194,70 @@ static void claims_that_cannot_be_handed_over_are_refused(void **state) {
     assert_int_equal(world->job_count, 0);
 }
 
+/* ---- many users in one call ---- */
+
+static void batch_of(struct world *world, struct http_exchange *exchange, int users) {
+    struct buffer body;
+    buffer_init(&body);
+    for (int i = 0; i < users; i++) {
+        buffer_format(&body, "%s%d", i ? "," : "{\"userIds\":[", i);
+    }
+    buffer_append(&body, "]}", 3); /* with its terminator */
+    world_admin(world, exchange, "POST /v1/coupons/7/issues:batch", body.bytes);
+    buffer_done(&body);
+}
+
+static void judge_slice(struct world *world, enum verdict first, enum verdict others) {
+    struct claim_batch *slice = (struct claim_batch *)world_job(world);
+    for (size_t i = 0; i < slice->count; i++) {
+        slice->claims[i].verdict = i ? others : first;
+        slice->claims[i].rank = (uint32_t)i + 1;
+    }
+    world_answer(world);
+}
+
+/* A later slice might find a coupon that was made meanwhile, and issue what nobody is told of. */
+static void a_slice_that_is_refused_as_a_whole_is_the_last(void **state) {
+    struct world *world = *state;
+    struct http_exchange exchange;
+    static const enum verdict verdicts[] = {VERDICT_NO_SUCH_COUPON, VERDICT_OVERLOADED};
+    for (size_t i = 0; i < COUNT_OF(verdicts); i++) {
+        batch_of(world, &exchange, CLAIM_BATCH_MAX + 3);
+        judge_slice(world, verdicts[i], verdicts[i]);
+        assert_int_equal(world->job_count, 0);
+        assert_problem(&exchange, verdicts[i] == VERDICT_OVERLOADED ? 503 : 404,
+                       verdicts[i] == VERDICT_OVERLOADED ? "overloaded" : "coupon-not-found");
+        exchange_done(&exchange);
+    }
+}
+
+static const char *result_of(const struct http_exchange *exchange, size_t user) {
+    const json_t *results = json_object_get(exchange->json, "results");
+    return json_string_value(json_object_get(json_array_get(results, user), "result"));
+}
+
+/* With Redis one may find no seat, or no coupon but by what they hold, where another is served. */
+static void what_only_some_are_refused_is_told_to_each(void **state) {
+    struct world *world = *state;
+    struct http_exchange exchange;
+    static const struct {
+        enum verdict verdict;
+        const char *result;
+    } cases[] = {{VERDICT_NO_SUCH_COUPON, "coupon-not-found"}, {VERDICT_OVERLOADED, "overloaded"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        batch_of(world, &exchange, CLAIM_BATCH_MAX + 3);
+        judge_slice(world, cases[i].verdict, VERDICT_ISSUED);
+        judge_slice(world, cases[i].verdict, cases[i].verdict);
+        assert_int_equal(exchange.status, 200);
+        assert_string_equal(result_of(&exchange, 0), cases[i].result);
+        assert_string_equal(result_of(&exchange, 1), "issued");
+        assert_string_equal(result_of(&exchange, CLAIM_BATCH_MAX + 2), cases[i].result);
+        exchange_done(&exchange);
+    }
+}
+
+/* ---- turns ---- */
+
 /* The claims of one turn of the loop are one batch; a full one does not wait for its end. */
 static void the_claims_of_a_turn_travel_together(void **state) {
     struct world *world = *state;
@@ -455,6 +519,8 @@ int main(void) {
         WITH_WORLD(a_success_is_201_and_the_originals_true),
         WITH_WORLD(every_refusal_has_its_answer_in_both_apis),
         WITH_WORLD(claims_that_cannot_be_handed_over_are_refused),
+        WITH_WORLD(a_slice_that_is_refused_as_a_whole_is_the_last),
+        WITH_WORLD(what_only_some_are_refused_is_told_to_each),
         WITH_WORLD(the_claims_of_a_turn_travel_together),
         WITH_WORLD(every_command_status_has_its_answer),
         WITH_WORLD(a_coupon_comes_with_its_tag_and_place),
