@@ -42,6 +42,7 @@ static int look(struct answers *answers, size_t count,
             .user_id = question->user_id,
             .request_key = question->request_key,
             .claim_id = {question->name, CLAIM_NAME_SIZE},
+            .admitted_us = question->refused_us, /* one clock judges, or they never agree */
         };
     }
     int status = ledger_cursors_read(answers->ledger, cursors);

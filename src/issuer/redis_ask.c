@@ -56,13 +56,15 @@ struct reply_context {
     struct ask *ask;
     uint64_t settled_n;
     bool complete;
-    int64_t now_us;
+    int64_t now_us;             /* monotonic */
+    int64_t redis_us;           /* the moment of the call by Redis' clock; 0: it did not tell */
     struct seat_list looked_at; /* for the ledger to judge, now */
 };
 
 static void look_now(struct reply_context *context, struct seat *seat) {
     seat->n = 0;
     seat->epoch = context->ask->epoch;
+    seat->refused_us = context->redis_us;
     seat_push(&context->looked_at, seat);
 }
 
@@ -107,7 +109,6 @@ static void take_place(struct reply_context *context, struct seat *seat, struct 
 }
 
 static void take_verdict(struct reply_context *context, struct seat *seat, struct slice verdict) {
-    struct door *door = &context->ask->issuer->door;
     switch (verdict.size > 0 ? verdict.bytes[0] : '\0') {
     case 'a':
     case 'd':
@@ -126,8 +127,7 @@ static void take_verdict(struct reply_context *context, struct seat *seat, struc
         refuse(context, seat, VERDICT_SOLD_OUT);
         return;
     case 'f':
-        seat->ask_at_us = context->now_us + RETRY_US;
-        seat_push(&door->full[partition_of(context->ask->coupon_id)], seat);
+        door_ask_later(context->ask->issuer, seat);
         return;
     default:
         look_now(context, seat);
@@ -136,12 +136,16 @@ static void take_verdict(struct reply_context *context, struct seat *seat, struc
 }
 
 /* What Redis answers to coupon_claim in its order. */
-enum { REPLY_SETTLED = 1, REPLY_COMPLETE = 2, REPLY_VERDICTS = 4 };
+enum { REPLY_SETTLED = 1, REPLY_COMPLETE = 2, REPLY_NOW = 3, REPLY_VERDICTS = 4 };
 
 static void take_verdicts(struct ask *ask, const redisReply *reply) {
     struct reply_context context = {.ask = ask, .now_us = clock_monotonic_us()};
     if (slice_to_u64(text_of(reply->element[REPLY_SETTLED]), INT64_MAX, &context.settled_n)) {
         context.settled_n = 0; /* the hints will tell */
+    }
+    uint64_t redis_us;
+    if (slice_to_u64(text_of(reply->element[REPLY_NOW]), TIME_US_MAX, &redis_us) == STATUS_OK) {
+        context.redis_us = (int64_t)redis_us;
     }
     context.complete = slice_is(text_of(reply->element[REPLY_COMPLETE]), "1");
     for (size_t i = 0; i < ask->count; i++) {
@@ -212,6 +216,11 @@ void door_retry(struct redis_issuer *issuer, struct seat_list *seats) {
         door->retry_at_us = clock_monotonic_us() + RETRY_US;
     }
     seat_append(&door->retry, seats);
+}
+
+void door_ask_later(struct redis_issuer *issuer, struct seat *seat) {
+    seat->ask_at_us = clock_monotonic_us() + RETRY_US;
+    seat_push(&issuer->door.full[partition_of(seat->claim->coupon_id)], seat);
 }
 
 static bool says(const redisReply *reply, const char *word) {

@@ -46,6 +46,7 @@ struct seat {
     size_t order;        /* of its coming, among those that are asked together */
     int64_t deadline_us; /* monotonic */
     int64_t ask_at_us;   /* monotonic: when the ledger is asked without having been told */
+    int64_t refused_us;  /* n is 0: the moment, by Redis' clock, at which Redis refused it */
     char name[CLAIM_NAME_SIZE + 1];
 };
 
@@ -78,6 +79,7 @@ struct question {
     uint64_t coupon_id;
     uint64_t epoch; /* as in the seat … */
     uint64_t n;
+    int64_t refused_us;
     struct slice user_id;
     struct slice request_key;
     enum seat_answer answer;
@@ -143,7 +145,7 @@ struct door {
     unsigned asking[PARTITION_COUNT];            /* calls under way … */
     struct seat_list gathering[PARTITION_COUNT]; /* … and who came meanwhile: one call, then */
     struct seat_list admitted[PARTITION_COUNT];
-    struct seat_list full[PARTITION_COUNT]; /* all seats taken, not all settled */
+    struct seat_list full[PARTITION_COUNT]; /* all seats taken, not all settled, and the like */
     struct seat_list opening[PARTITION_COUNT];
     bool opening_asked[PARTITION_COUNT];
     struct loading *loading; /* claims of coupons that Redis does not know yet */
@@ -182,6 +184,7 @@ struct keeper {
     struct job_list commands;   /* guarded by lock */
     size_t command_count;       /* guarded by lock */
     struct errand_list errands; /* guarded by lock */
+    bool command_is_next;       /* guarded by lock: the last one taken was no command */
     bool closed;                /* guarded by lock */
 };
 
@@ -230,7 +233,9 @@ void door_finish_admitted(struct redis_issuer *issuer, struct seat *seat);
 /* ---- redis_ask.c, the door's thread ---- */
 
 void door_ask(struct redis_issuer *issuer, struct seat_list *seats); /* of any coupons */
-/* Asks again after a pause. */
+/* Asks again after a pause what Redis has answered, and may answer otherwise then. */
+void door_ask_later(struct redis_issuer *issuer, struct seat *seat);
+/* Asks again after a pause what could not be asked. */
 void door_retry(struct redis_issuer *issuer, struct seat_list *seats);
 /* Asks again when the keeper has opened the partition's gate. */
 void door_open_first(struct redis_issuer *issuer, unsigned partition, struct seat_list *seats);

@@ -162,12 +162,15 @@ static void wait(struct keeper *keeper) {
     uv_timer_stop(&keeper->timer);
 }
 
-/* Errands first: claims wait for them. False: closed, and nothing is left. */
+/* Errands, for which claims wait, and commands by turns: claims of coupons that nobody knows, an
+ * errand each, do not keep an operator from pausing one. False: closed, and nothing is left. */
 static bool take(struct keeper *keeper, struct keeper_errand **ret_errand, struct job **ret_job) {
     pthread_mutex_lock(&keeper->lock);
-    *ret_errand = errand_pop(&keeper->errands);
-    *ret_job = *ret_errand ? NULL : job_list_pop(&keeper->commands);
-    keeper->command_count -= *ret_job ? 1 : 0;
+    bool command = keeper->commands.first && (keeper->command_is_next || !keeper->errands.first);
+    *ret_job = command ? job_list_pop(&keeper->commands) : NULL;
+    *ret_errand = command ? NULL : errand_pop(&keeper->errands);
+    keeper->command_count -= command ? 1 : 0;
+    keeper->command_is_next = !command;
     bool open = *ret_errand || *ret_job || !keeper->closed;
     pthread_mutex_unlock(&keeper->lock);
     return open;

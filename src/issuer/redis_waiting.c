@@ -160,6 +160,7 @@ static struct question *question_new(struct door *door, struct seat *seat) {
     question->coupon_id = claim->coupon_id;
     question->epoch = seat->epoch;
     question->n = seat->n;
+    question->refused_us = seat->n == 0 ? seat->refused_us : 0;
     question->user_id = text_keep(question->texts, claim->user_id);
     question->request_key = text_keep(question->texts + USER_ID_MAX, claim->request_key);
     memcpy(question->name, seat->name, CLAIM_NAME_SIZE);
@@ -210,6 +211,10 @@ static void came_back(struct redis_issuer *issuer, struct seat *seat,
             return;
         }
         counter_add(&issuer->figures.asked_again, 1);
+        if (seat->n == 0) { /* Redis refuses what the ledger does not, until one of them changes */
+            door_ask_later(issuer, seat);
+            return;
+        }
         seat_push(&again, seat);
         door_ask(issuer, &again);
         return;

@@ -194,9 +194,10 @@ static int gap_found(struct slice_of_queue *slice) {
                     (unsigned long long)slice->cursor.epoch);
 }
 
-/* As many entries next time as make a full settlement. */
-static void adapt(struct partition_link *link, const struct slice_of_queue *slice) {
-    if (slice->cut && link->entries_ahead > 2) {
+/* As many entries next time as make a full settlement. Fewer, too, after a read that failed: more
+ * than the way from Redis carries within a call's time would fail again and again. */
+static void adapt(struct partition_link *link, const struct slice_of_queue *slice, bool failed) {
+    if ((slice->cut && link->entries_ahead > 2) || (failed && link->entries_ahead > 1)) {
         link->entries_ahead /= 2;
     } else if (slice->progress->more && link->entries_ahead < ENTRIES_AHEAD_MAX) {
         link->entries_ahead *= 2;
@@ -212,7 +213,7 @@ int partition_settle(struct partition_link *link, unsigned partition,
         return status; /* before the first gate there is no queue */
     }
     status = slice_read(&slice);
-    adapt(link, &slice);
+    adapt(link, &slice, status < 0);
     if (status) {
         return status;
     }

@@ -155,6 +155,26 @@ static void what_a_worker_could_not_tell_is_told_by_the_next(void **state) {
     place_end(&place);
 }
 
+/* More than the way from Redis carries in time would fail again and again. */
+static void after_a_read_that_failed_fewer_entries_are_read(void **state) {
+    struct place place;
+    struct partition_progress progress;
+    place_begin(&place, state, COUPON_UNLIMITED);
+    for (int i = 0; i < 80; i++) {
+        char user[16];
+        snprintf(user, sizeof(user), "user-%d", i);
+        assert_int_equal(claim_one(&place, user), 'a');
+    }
+    scripted("XRANGE", SCRIPTED_LOST, NULL, 2);
+    assert_int_not_equal(settle_by(&place, place.scene.worker, &progress), STATUS_OK);
+    assert_int_not_equal(settle_by(&place, place.scene.worker, &progress), STATUS_OK);
+    assert_true(scripted_end());
+    settle_well(&place, 16, 16); /* of 64 */
+    settle_well(&place, 32, 32);
+    settle_well(&place, 32, 32);
+    place_end(&place);
+}
+
 /* As if the coupon had one seat more by now. */
 static void claim_beyond(struct place *place, const char *user) {
     struct partition_key meta = partition_key_meta(place->scene.coupon_id);
@@ -396,6 +416,7 @@ static void a_coupon_whose_last_issue_is_missing_is_not_loaded(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_worker_could_not_tell_is_told_by_the_next),
+        cmocka_unit_test(after_a_read_that_failed_fewer_entries_are_read),
         cmocka_unit_test(the_next_settlement_tells_what_was_not_told),
         cmocka_unit_test(what_waits_still_is_not_told_as_settled),
         cmocka_unit_test(what_was_rejected_must_be_known_before_redis_is_told),

@@ -194,6 +194,37 @@ static void who_finds_all_seats_taken_waits_and_is_not_told_sold_out(void **stat
     scene_end(&scene);
 }
 
+/* Redis' refusal by this moment of its clock, when it does not know all who hold one. */
+static const char *ended_at(int64_t redis_us) {
+    static char answer[80];
+    snprintf(answer, sizeof(answer), "*5|$2|ok|$1|0|$1|0|$16|%lld|$1|e|", (long long)redis_us);
+    return answer;
+}
+
+static void a_refusal_is_looked_at_by_the_clock_that_refused(void **state) {
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    const char *answer = ended_at(server_now_us(scene.ledger) + 48 * HOUR_US);
+    scripted("coupon_claim", SCRIPTED_SAYS, answer, 2);
+    assert_claimed(&scene, "late", VERDICT_ENDED, 0);
+    assert_claimed(&scene, "first", VERDICT_ALREADY_ISSUED, 1);
+    assert_true(scripted_end());
+    assert_int_equal(issuer_figures(scene.issuer).queue.asked_again, 0);
+    scene_end(&scene);
+}
+
+/* The two do not agree until one of them changes: no reason to ask thousands of times. */
+static void what_redis_refuses_and_the_ledger_does_not_is_asked_again_at_leisure(void **state) {
+    struct scene scene;
+    scene_warm(&scene, state, SHORT_MS);
+    scripted("coupon_claim", SCRIPTED_SAYS, ended_at(server_now_us(scene.ledger)), OFTEN);
+    assert_int_equal(verdict_unsettled(&scene, "late"), VERDICT_OVERLOADED);
+    assert_true(scripted_left() > OFTEN / 2);
+    assert_false(scripted_end());
+    assert_claimed(&scene, "late", VERDICT_ISSUED, 2);
+    scene_end(&scene);
+}
+
 static void ids_that_no_coupon_can_have_are_asked_of_nobody(void **state) {
     static const uint64_t ids[] = {0, (uint64_t)JSON_INTEGER_MAX + 1, UINT64_MAX};
     struct scene scene;
@@ -398,6 +429,8 @@ int main(void) {
         cmocka_unit_test(messages_that_are_not_about_a_claim_do_not_answer_it),
         cmocka_unit_test(a_claim_that_was_lost_with_its_queue_is_admitted_anew),
         cmocka_unit_test(nobody_waits_for_a_silent_ledger_beyond_the_deadline),
+        cmocka_unit_test(a_refusal_is_looked_at_by_the_clock_that_refused),
+        cmocka_unit_test(what_redis_refuses_and_the_ledger_does_not_is_asked_again_at_leisure),
         cmocka_unit_test(a_stop_answers_what_is_in_hand),
     };
     return cmocka_run_group_tests(tests, place_setup, place_teardown);

@@ -131,6 +131,60 @@ static void more_commands_than_may_wait_are_refused_at_once(void **state) {
     scene_end(&scene);
 }
 
+enum { STRANGERS = 400 }; /* claims, each of another coupon that is not there */
+
+struct pause_among_strangers {
+    struct scene *scene;
+    struct claim claims[STRANGERS];
+    struct claim_batch batch;
+    struct handed strangers;
+    struct command pause;
+    struct handed paused;
+};
+
+/* Of coupons of one partition, which is not that of the scene's coupon. */
+static void begin_strangers(struct pause_among_strangers *among, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        among->claims[i] =
+            (struct claim){.coupon_id = among->scene->coupon_id + 1 + (1000 + i) * PARTITION_COUNT,
+                           .user_id = slice_of("stranger")};
+    }
+    among->batch =
+        (struct claim_batch){.job = {.kind = JOB_CLAIMS}, .claims = among->claims, .count = count};
+    handed_begin(among->scene, &among->strangers, &among->batch.job);
+}
+
+/* In the keeper's thread, which is held up so long. */
+static void begin_pause_behind_strangers(void *context) {
+    struct pause_among_strangers *among = context;
+    begin_strangers(among, STRANGERS);
+    usleep(300000); /* until Redis has said of all that it does not know their coupons */
+    among->pause = (struct command){.job = {.kind = JOB_COUPON_CHANGE}, .patch_set = PATCH_PAUSED};
+    among->pause.coupon.id = among->scene->coupon_id;
+    among->pause.coupon.paused = true;
+    handed_begin(among->scene, &among->paused, &among->pause.job);
+}
+
+static void claims_of_unknown_coupons_keep_nobody_from_pausing_one(void **state) {
+    static struct pause_among_strangers among;
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    among.scene = &scene;
+    begin_strangers(&among, 1); /* opens the gate */
+    wait_until(handed_is_done(&among.strangers));
+    assert_int_equal(among.claims[0].verdict, VERDICT_NO_SUCH_COUPON);
+    scripted_before("coupon_close", begin_pause_behind_strangers, &among);
+    assert_int_equal(pause_coupon(&scene, false), STATUS_OK);
+    wait_until(handed_is_done(&among.paused));
+    assert_false(handed_is_done(&among.strangers));
+    assert_int_equal(among.pause.status, STATUS_OK);
+    wait_until(handed_is_done(&among.strangers));
+    for (size_t i = 0; i < STRANGERS; i++) {
+        assert_int_equal(among.claims[i].verdict, VERDICT_NO_SUCH_COUPON);
+    }
+    scene_end(&scene);
+}
+
 /* ---- figures, and gates that nobody has a claim for ---- */
 
 static size_t gates_known(struct scene *scene) {
@@ -226,6 +280,7 @@ int main(void) {
         cmocka_unit_test(a_change_is_in_force_though_redis_could_not_be_told),
         cmocka_unit_test(without_redis_changes_are_made_and_claims_refused),
         cmocka_unit_test(more_commands_than_may_wait_are_refused_at_once),
+        cmocka_unit_test(claims_of_unknown_coupons_keep_nobody_from_pausing_one),
         cmocka_unit_test(the_keeper_opens_lost_gates_by_itself),
         cmocka_unit_test(figures_stay_as_they_were_while_redis_does_not_tell),
         cmocka_unit_test(only_what_is_alone_may_be_more_than_may_wait),
