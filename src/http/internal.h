@@ -182,7 +182,7 @@ void loop_ready(struct http_loop *loop, struct connection *connection);
 void loop_connection_gone(struct http_loop *loop); /* one has been freed */
 /* The loop drains, and who has nothing under way is not waited for any more. */
 bool loop_cuts_idle(const struct http_loop *loop);
-const char *loop_date(struct http_loop *loop);     /* for the Date field */
+const char *loop_date(struct http_loop *loop); /* for the Date field */
 /* Only the loop's thread adds, so no locked instruction is needed. */
 void loop_count(atomic_uint_fast64_t *counter);
 
