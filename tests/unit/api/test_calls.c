@@ -325,6 +325,7 @@ static void every_command_status_has_its_answer(void **state) {
         {"PATCH /v1/coupons/7", "{\"paused\":true}", STATUS_CONFLICT, 412, "precondition-failed"},
         {"PATCH /v1/coupons/7", "{\"paused\":true}", STATUS_INVALID, 422, "invalid-value"},
         {"PATCH /v1/coupons/7", "{\"paused\":true}", STATUS_IO, 503, "storage-unavailable"},
+        {"PATCH /v1/coupons/7", "{\"paused\":true}", STATUS_BUSY, 503, "overloaded"},
         {"PATCH /v1/coupons/7", "{\"paused\":true}", STATUS_AMBIGUOUS, 503, "outcome-unknown"},
         {"GET /v1/coupons/7", NULL, STATUS_OK, 200, ""},
         {"GET /v1/coupons/7", NULL, STATUS_NOT_FOUND, 404, "coupon-not-found"},

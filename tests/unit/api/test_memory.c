@@ -144,11 +144,59 @@ static void a_refusal_keeps_what_belongs_to_it(void **state) {
     }
 }
 
+/* ---- bodies ---- */
+
+/* What is right is handed over, or there is no memory for it: never is it called wrong. */
+static bool first_body_fails(const char *line, const char *body, size_t nth) {
+    struct http_exchange exchange = {0};
+    void *state = NULL;
+    assert_int_equal(world_setup(&state), 0);
+    struct world *world = state;
+    fail_nth(nth);
+    world_admin(world, &exchange, line, body);
+    fail_no_more();
+    bool has_failed = failed;
+    if (world->job_count == 0) {
+        assert_true(has_failed);
+        assert_int_equal(exchange.status, 503);
+    } else if (world_job(world)->kind == JOB_CLAIMS) {
+        ((struct claim_batch *)world_job(world))->claims[0].verdict = VERDICT_SOLD_OUT;
+        world_answer(world);
+    } else {
+        ((struct command *)world_job(world))->status = STATUS_EXISTS;
+        world_answer(world);
+    }
+    assert_int_equal(exchange.replies, 1);
+    exchange_done(&exchange);
+    assert_int_equal(world_teardown(&state), 0);
+    return has_failed;
+}
+
+static void a_right_body_is_never_called_wrong(void **state) {
+    (void)state;
+    static const struct {
+        const char *line;
+        const char *body;
+    } cases[] = {{"POST /v1/coupons/7/issues:batch", "{\"user\\u0049ds\":[7]}"},
+                 {"POST /v1/coupons", "{\"title\":\"t\",\"totalQuantity\":1,"
+                                      "\"issueStart\":\"2026-01-01T00:00:00Z\","
+                                      "\"issueEnd\":\"2027-01-01T00:00:00Z\","
+                                      "\"metadata\":{\"a\":[1,2.5,\"x\",null,{\"b\":true}]}}"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        size_t nth = 0;
+        while (first_body_fails(cases[i].line, cases[i].body, nth)) {
+            assert_true(++nth < ALLOCATIONS_MAX);
+        }
+        assert_true(nth > 0);
+    }
+}
+
 int main(void) {
     before_reading = fail_no_more;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_is_whole_or_says_that_the_outcome_is_unknown),
         cmocka_unit_test(a_refusal_keeps_what_belongs_to_it),
+        cmocka_unit_test(a_right_body_is_never_called_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
