@@ -123,6 +123,31 @@ static void an_admitted_claim_is_told_what_became_of_it(void **state) {
     stop();
 }
 
+/* MariaDB shows what others have committed before it is durable: whoever is told of an issue waits
+ * for that, which without its table cannot be had. */
+static void a_user_is_told_of_what_is_durable(void **state) {
+    bool waits = strncmp(url_of(state), "mysql", 5) == 0;
+    struct ledger *ledger = ledger_of(state);
+    uint64_t id = add_open_coupon(ledger, 5);
+    struct settle_claim claim = claim_of(id, "a", "1");
+    settle(ledger, &claim, 1, true);
+    assert_int_equal(start(url_of(state)), STATUS_OK);
+    run_sql(state, "ALTER TABLE probes RENAME TO away");
+    struct command commands[] = {
+        {.job = {.kind = JOB_ISSUE_READ}, .reference = {id, 1}},
+        {.job = {.kind = JOB_HOLDING_READ}, .reference = {id, 0}, .user_id = slice_of("a")},
+        {.job = {.kind = JOB_USER_ISSUES_READ}, .user_id = slice_of("a")},
+        {.job = {.kind = JOB_CLAIM_READ}, .reference = {id, 0}, .user_id = slice_of("a")},
+    };
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        assert_int_equal(ask(&commands[i]), waits ? STATUS_IO : STATUS_OK);
+        free(commands[i].holdings);
+    }
+    struct reject_place later = {partition_of(id), 0, 2, 0};
+    assert_int_equal(claim_read(id, "b", later).status, STATUS_OK); /* pending: nothing is told */
+    stop();
+}
+
 /* ---- quantities ---- */
 
 static void quantities_stay_while_the_ledger_cannot_be_read(void **state) {
@@ -167,6 +192,7 @@ static void a_ledger_in_a_file_is_not_shared(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         with_ledger(an_admitted_claim_is_told_what_became_of_it),
+        with_ledger(a_user_is_told_of_what_is_durable),
         with_ledger(quantities_stay_while_the_ledger_cannot_be_read),
         with_ledger(a_record_ahead_of_the_servers_clock_is_not_added_to),
         cmocka_unit_test(a_ledger_in_a_file_is_not_shared),

@@ -218,6 +218,29 @@ static void run_sql(void **state, const char *sql) {
     session_end(session);
 }
 
+/* As with a server that shows what others have committed before it is durable. Without its table no
+ * barrier can be had. */
+static void redis_is_told_what_is_durable_and_no_sooner(void **state) {
+    struct place place;
+    place_begin(&place, state, 3);
+    settle_untold(&place);
+    partition_link_ledger(place.other)->shows_unsynced = true;
+    run_sql(state, "ALTER TABLE probes RENAME TO away");
+    assert_true(partition_catch_up(place.other, place.scene.partition, &complaint) < 0);
+    assert_int_equal(status_of(&place).settled_n, 0);
+    assert_true(partition_load(place.other, place.scene.coupon_id, place.epoch, &complaint) < 0);
+    run_sql(state, "ALTER TABLE away RENAME TO probes; UPDATE probes SET count = 0");
+    assert_int_equal(partition_catch_up(place.other, place.scene.partition, &complaint), STATUS_OK);
+    assert_sql(state, "SELECT count FROM probes", "1");
+    expect_told(&place);
+    assert_int_equal(partition_load(place.other, place.scene.coupon_id, place.epoch, &complaint),
+                     STATUS_OK);
+    assert_sql(state, "SELECT count FROM probes", "2");
+    assert_int_equal(partition_catch_up(place.other, place.scene.partition, &complaint), STATUS_OK);
+    assert_sql(state, "SELECT count FROM probes", "2"); /* nothing was to be told */
+    place_end(&place);
+}
+
 static void what_was_rejected_must_be_known_before_redis_is_told(void **state) {
     struct place place;
     place_begin(&place, state, 3);
@@ -419,6 +442,7 @@ int main(void) {
         cmocka_unit_test(after_a_read_that_failed_fewer_entries_are_read),
         cmocka_unit_test(the_next_settlement_tells_what_was_not_told),
         cmocka_unit_test(what_waits_still_is_not_told_as_settled),
+        cmocka_unit_test(redis_is_told_what_is_durable_and_no_sooner),
         cmocka_unit_test(what_was_rejected_must_be_known_before_redis_is_told),
         cmocka_unit_test(settled_entries_that_are_gone_want_a_rebuild),
         cmocka_unit_test(a_rebuild_goes_on_where_entries_are_missing),
