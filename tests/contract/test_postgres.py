@@ -75,6 +75,38 @@ def test_weakness_of_this_database_or_user_counts(server, database, new_driver):
     begin(new_driver())  # no standby: local is all there is
 
 
+@pytest.fixture
+def standby_away(server):
+    """standby_away(True): COMMITs wait for a standby that is not there, until standby_away(False)."""
+    def change(away):
+        value = "gone" if away else ""
+        server.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{value}'")
+        server.sql("SELECT pg_reload_conf()")
+        server.wait_for_setting("synchronous_standby_names", value)
+    yield change
+    change(False)
+
+
+def test_what_no_standby_has_is_not_told_by_reading_it(server, database, new_driver, standby_away):
+    assert new_driver()("open-coupon", 5) == ("ok", str(COUPON))
+    standby_away(True)
+    writer, reader = new_driver(), new_driver("statement-ms=500")
+    writer.send("settle", COUPON, 1, 1)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    server.wait_for(waiting, "1")
+    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+               " WHERE wait_event = 'SyncRep'")
+    assert writer.answer()[0] == "ambiguous"
+    server.wait_for("SELECT count(*) FROM coupon_issues", "1", database)
+    assert reader("look", COUPON, 1, 1)[0] in ("io", "ambiguous")
+    standby_away(False)
+    for _ in range(1000):
+        answer = reader("look", COUPON, 1, 1)
+        if answer[0] == "ok":
+            break
+    assert answer == ("ok", "0")
+
+
 def test_a_database_that_is_not_utf8_is_refused(server, database, new_driver):
     server.sql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     status, words = new_driver(url=server.url("latin"), opened=False)("open")
