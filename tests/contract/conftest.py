@@ -96,6 +96,12 @@ def database(server, request):
 
 
 @pytest.fixture
+def build():
+    """Where what these tests run was built."""
+    return Path(DRIVER).parent
+
+
+@pytest.fixture
 def new_driver(server, database):
     """Makes drivers that end with the test."""
     made = []

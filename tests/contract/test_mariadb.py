@@ -4,10 +4,8 @@
 import select
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
-from conftest import DRIVER
 from servers import MariaDB, Proxy
 from servers.mariadb import PASSWORD, USER, program
 
@@ -73,11 +71,11 @@ def variable(server):
 
 
 @pytest.fixture
-def held_log(server):
+def held_log(server, build):
     """held_log(True): InnoDB writes nothing into its log from now on, until held_log(False)."""
     library = server.folder / "hold-log.so"
     held = server.folder / "held"
-    shutil.copy(Path(DRIVER).parent / "hold-log.so", library)
+    shutil.copy(build / "hold-log.so", library)
     library.chmod(0o644)
     server.prefix = ["env", f"LD_PRELOAD={library}", f"COUPON_HOLD_LOG={held}"]
     server.restart()

@@ -161,7 +161,7 @@ static void after_a_read_that_failed_fewer_entries_are_read(void **state) {
     struct partition_progress progress;
     place_begin(&place, state, COUPON_UNLIMITED);
     for (int i = 0; i < 80; i++) {
-        char user[16];
+        char user[24];
         snprintf(user, sizeof(user), "user-%d", i);
         assert_int_equal(claim_one(&place, user), 'a');
     }
