@@ -349,7 +349,7 @@ static int connect_once(struct mysql_ledger *ledger, struct complaint *complaint
     mysql_optionsv(connection, MYSQL_OPT_RECONNECT, &no);
     ledger->connection = connection;
     ledger->ledger.sessions++;
-    ledger->ledger.shows_unsynced = true;
+    ledger->ledger.shows_unsynced = !ledger->options.existing_only; /* or it makes no barrier */
     ledger->is_mariadb = mariadb_connection(connection);
     return STATUS_OK;
 }

@@ -158,7 +158,8 @@ static int server_judge(struct postgres_ledger *ledger, const PGresult *result,
                         "?target_session_attrs=read-write",
                         ledger->name);
     }
-    ledger->ledger.shows_unsynced = server_says(result, SERVER_HAS_STANDBYS, "t");
+    ledger->ledger.shows_unsynced =
+        !ledger->options.existing_only && server_says(result, SERVER_HAS_STANDBYS, "t");
     return durability_check(ledger, result, complaint);
 }
 

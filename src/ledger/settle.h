@@ -89,8 +89,9 @@ int MUST_CHECK ledger_look(struct ledger *ledger, struct settle_claim *claims, s
  * when somebody ends the session that waits for a standby. A crash, or a fail-over, may then take
  * back what was read. Logs are sequential: when a write of our own is durable, so is all before.
  *
- * ledger_settle and ledger_look do this themselves. STATUS_IO, also when the session is not the one
- * that has read any more; STATUS_AMBIGUOUS: it may be durable or not. */
+ * ledger_settle and ledger_look do this themselves. Of a ledger that only reads it asks nothing.
+ * STATUS_IO, also when the session is not the one that has read any more; STATUS_AMBIGUOUS: it may
+ * be durable or not. */
 int MUST_CHECK ledger_barrier(struct ledger *ledger, struct complaint *complaint);
 
 /* Whether the store can do any of this. */

@@ -36,8 +36,8 @@ struct ledger {
     const struct ledger_shared_operations *shared;        /* NULL: one program has it alone … */
     const struct ledger_partition_operations *partitions; /* … and so is this */
     uint64_t sessions;   /* of a SQL store: how often it has connected */
-    bool shows_unsynced; /* … and whether others' rows may be read before they are durable: see
-                            ledger_barrier */
+    bool shows_unsynced; /* … and whether others' rows may be read before they are durable, and
+                            this one may write: see ledger_barrier */
 };
 
 /* Whether every row can be in a ledger: ids, ranks, dates and the sizes of the texts. The stores

@@ -1,6 +1,6 @@
 /* Stands before mariadbd's libraries and keeps InnoDB's log from being written while the file that
  * COUPON_HOLD_LOG names is there: what is committed meanwhile is visible and not durable, and a
- * kill -9 takes it back. Its syncs wait with it. For test_mariadb.py. */
+ * kill -9 takes it back. Its syncs wait with it. For test_mariadb_log.py. */
 #undef _FILE_OFFSET_BITS /* with which pwrite would be a name of pwrite64 */
 
 #include <dlfcn.h>

@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <strings.h>
 
 #define SECRET  "a secret of thirty-two bytes, or more"
 #define NOW_S   INT64_C(1700000000)
@@ -42,10 +43,21 @@ static void sign(struct buffer *token, struct slice header, struct slice claims)
 
 /* ---- what a signed token says ---- */
 
+static bool naive_type(const json_t *type) {
+    static const char *const names[] = {"jwt", "at+jwt", "application/jwt", "application/at+jwt"};
+    for (size_t i = 0; json_is_string(type) && i < COUNT_OF(names); i++) {
+        if (strcasecmp(json_string_value(type), names[i]) == 0) {
+            return true;
+        }
+    }
+    return type == NULL;
+}
+
 static bool naive_header(struct slice text) {
     json_t *header = json_loadb(text.bytes, text.size, JSON_REJECT_DUPLICATES, NULL);
     const char *name = json_string_value(json_object_get(header, "alg"));
     bool fits = json_is_object(header) && name && strcmp(name, "HS256") == 0 &&
+                naive_type(json_object_get(header, "typ")) &&
                 json_object_get(header, "crit") == NULL;
     json_decref(header);
     return fits;
