@@ -27,6 +27,26 @@ static void fail_no_more(void) {
     allocations_left = SIZE_MAX;
 }
 
+/* Does it in a world of its own; the nth allocation fails, if there are as many, between fail_nth()
+ * and fail_no_more(). */
+typedef void trial_fn(struct world *world, struct http_exchange *exchange, const void *subject,
+                      size_t nth);
+
+static void each_allocation_fails(trial_fn *trial, const void *subject) {
+    size_t nth = 0;
+    do {
+        struct http_exchange exchange = {0};
+        void *state = NULL;
+        assert_true(nth < ALLOCATIONS_MAX);
+        assert_int_equal(world_setup(&state), 0);
+        trial(state, &exchange, subject, nth++);
+        assert_int_equal(exchange.replies, 1);
+        exchange_done(&exchange);
+        assert_int_equal(world_teardown(&state), 0);
+    } while (failed);
+    assert_true(nth > 1);
+}
+
 /* ---- claims ---- */
 
 static void claim(struct world *world, struct http_exchange *exchange, enum verdict verdict) {
@@ -58,107 +78,94 @@ static void assert_whole(const struct http_exchange *exchange, enum verdict verd
     }
 }
 
+struct told_verdict {
+    enum verdict verdict;
+    int status;
+};
+
 /* The first answer of a loop: later ones have the memory of those before. */
-static bool first_answer_fails(enum verdict verdict, int status, size_t nth) {
-    struct http_exchange exchange;
-    void *state = NULL;
-    assert_int_equal(world_setup(&state), 0);
-    struct world *world = state;
-    claim(world, &exchange, verdict);
+static void try_answer(struct world *world, struct http_exchange *exchange, const void *subject,
+                       size_t nth) {
+    const struct told_verdict *told = subject;
+    claim(world, exchange, told->verdict);
     fail_nth(nth);
     world_answer(world);
     fail_no_more();
-    bool has_failed = failed;
-    assert_int_equal(exchange.replies, 1);
-    if (has_failed && exchange.status != status) {
-        assert_problem(&exchange, 503, "outcome-unknown");
-        assert_true(answer_field(&exchange, "Retry-After")[0] != '\0');
+    if (failed && exchange->status != told->status) {
+        assert_problem(exchange, 503, "outcome-unknown");
+        assert_true(answer_field(exchange, "Retry-After")[0] != '\0');
     } else {
-        assert_int_equal(exchange.status, status);
-        assert_whole(&exchange, verdict);
+        assert_int_equal(exchange->status, told->status);
+        assert_whole(exchange, told->verdict);
     }
-    assert_false(exchange.close);
-    exchange_done(&exchange);
-    assert_int_equal(world_teardown(&state), 0);
-    return has_failed;
+    assert_false(exchange->close);
 }
 
 static void an_answer_is_whole_or_says_that_the_outcome_is_unknown(void **state) {
     (void)state;
-    static const struct {
-        enum verdict verdict;
-        int status;
-    } cases[] = {{VERDICT_ISSUED, 201},
-                 {VERDICT_ALREADY_ISSUED, 409},
-                 {VERDICT_NOT_STARTED, 409},
-                 {VERDICT_SOLD_OUT, 409},
-                 {VERDICT_STORAGE_UNAVAILABLE, 503}};
+    static const struct told_verdict cases[] = {{VERDICT_ISSUED, 201},
+                                                {VERDICT_ALREADY_ISSUED, 409},
+                                                {VERDICT_NOT_STARTED, 409},
+                                                {VERDICT_SOLD_OUT, 409},
+                                                {VERDICT_STORAGE_UNAVAILABLE, 503}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        size_t nth = 0;
-        while (first_answer_fails(cases[i].verdict, cases[i].status, nth)) {
-            assert_true(++nth < ALLOCATIONS_MAX);
-        }
-        assert_true(nth > 0);
+        each_allocation_fails(try_answer, &cases[i]);
     }
 }
 
 /* ---- refusals of the api's own ---- */
 
-static bool first_refusal_fails(const char *line, const char *fields, int status, size_t nth) {
-    struct http_exchange exchange;
-    void *state = NULL;
-    assert_int_equal(world_setup(&state), 0);
+struct refused_request {
+    const char *line;
+    const char *fields;
+    int status;
+};
+
+static void try_refusal(struct world *world, struct http_exchange *exchange, const void *subject,
+                        size_t nth) {
+    const struct refused_request *refused = subject;
+    int status = refused->status;
     fail_nth(nth);
-    world_request(state, &exchange, line, fields, NULL);
+    world_request(world, exchange, refused->line, refused->fields, NULL);
     fail_no_more();
-    bool has_failed = failed;
-    assert_int_equal(exchange.replies, 1);
-    if (has_failed && exchange.status != status) {
-        assert_problem(&exchange, 503, "outcome-unknown");
+    if (failed && exchange->status != status) {
+        assert_problem(exchange, 503, "outcome-unknown");
     } else {
-        assert_int_equal(exchange.status, status);
-        assert_true(status != 401 || answer_field(&exchange, "WWW-Authenticate")[0] != '\0');
-        assert_true(status != 405 || answer_field(&exchange, "Allow")[0] != '\0');
-        assert_true(status != 422 || answer_text(&exchange, "field")[0] != '\0');
+        assert_int_equal(exchange->status, status);
+        assert_true(status != 401 || answer_field(exchange, "WWW-Authenticate")[0] != '\0');
+        assert_true(status != 405 || answer_field(exchange, "Allow")[0] != '\0');
+        assert_true(status != 422 || answer_text(exchange, "field")[0] != '\0');
     }
-    exchange_done(&exchange);
-    assert_int_equal(world_teardown(&state), 0);
-    return has_failed;
 }
 
 static void a_refusal_keeps_what_belongs_to_it(void **state) {
     (void)state;
-    static const struct {
-        const char *line;
-        const char *fields;
-        int status;
-    } cases[] = {{"DELETE /v1/coupons/7", "", 405},
-                 {"GET /v1/coupons", "", 401},
-                 {"GET /v1/coupons?limit=x", "Authorization: Bearer " ADMIN_TOKEN "\r\n", 422}};
+    static const struct refused_request cases[] = {
+        {"DELETE /v1/coupons/7", "", 405},
+        {"GET /v1/coupons", "", 401},
+        {"GET /v1/coupons?limit=x", "Authorization: Bearer " ADMIN_TOKEN "\r\n", 422}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        size_t nth = 0;
-        while (first_refusal_fails(cases[i].line, cases[i].fields, cases[i].status, nth)) {
-            assert_true(++nth < ALLOCATIONS_MAX);
-        }
-        assert_true(nth > 0);
+        each_allocation_fails(try_refusal, &cases[i]);
     }
 }
 
 /* ---- bodies ---- */
 
+struct right_request {
+    const char *line;
+    const char *body;
+};
+
 /* What is right is handed over, or there is no memory for it: never is it called wrong. */
-static bool first_body_fails(const char *line, const char *body, size_t nth) {
-    struct http_exchange exchange = {0};
-    void *state = NULL;
-    assert_int_equal(world_setup(&state), 0);
-    struct world *world = state;
+static void try_body(struct world *world, struct http_exchange *exchange, const void *subject,
+                     size_t nth) {
+    const struct right_request *right = subject;
     fail_nth(nth);
-    world_admin(world, &exchange, line, body);
+    world_admin(world, exchange, right->line, right->body);
     fail_no_more();
-    bool has_failed = failed;
     if (world->job_count == 0) {
-        assert_true(has_failed);
-        assert_int_equal(exchange.status, 503);
+        assert_true(failed);
+        assert_int_equal(exchange->status, 503);
     } else if (world_job(world)->kind == JOB_CLAIMS) {
         ((struct claim_batch *)world_job(world))->claims[0].verdict = VERDICT_SOLD_OUT;
         world_answer(world);
@@ -166,28 +173,18 @@ static bool first_body_fails(const char *line, const char *body, size_t nth) {
         ((struct command *)world_job(world))->status = STATUS_EXISTS;
         world_answer(world);
     }
-    assert_int_equal(exchange.replies, 1);
-    exchange_done(&exchange);
-    assert_int_equal(world_teardown(&state), 0);
-    return has_failed;
 }
 
 static void a_right_body_is_never_called_wrong(void **state) {
     (void)state;
-    static const struct {
-        const char *line;
-        const char *body;
-    } cases[] = {{"POST /v1/coupons/7/issues:batch", "{\"user\\u0049ds\":[7]}"},
-                 {"POST /v1/coupons", "{\"title\":\"t\",\"totalQuantity\":1,"
-                                      "\"issueStart\":\"2026-01-01T00:00:00Z\","
-                                      "\"issueEnd\":\"2027-01-01T00:00:00Z\","
-                                      "\"metadata\":{\"a\":[1,2.5,\"x\",null,{\"b\":true}]}}"}};
+    static const struct right_request cases[] = {
+        {"POST /v1/coupons/7/issues:batch", "{\"user\\u0049ds\":[7]}"},
+        {"POST /v1/coupons", "{\"title\":\"t\",\"totalQuantity\":1,"
+                             "\"issueStart\":\"2026-01-01T00:00:00Z\","
+                             "\"issueEnd\":\"2027-01-01T00:00:00Z\","
+                             "\"metadata\":{\"a\":[1,2.5,\"x\",null,{\"b\":true}]}}"}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        size_t nth = 0;
-        while (first_body_fails(cases[i].line, cases[i].body, nth)) {
-            assert_true(++nth < ALLOCATIONS_MAX);
-        }
-        assert_true(nth > 0);
+        each_allocation_fails(try_body, &cases[i]);
     }
 }
 

@@ -2,6 +2,7 @@
  * its start and later; with memory nothing is different. Each end is a child's. */
 #include "base/base.h"
 #include "cli/memory.h"
+#include "support/child.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -9,7 +10,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
@@ -25,7 +25,7 @@ void *__wrap_realloc(void *memory, size_t size) {
     return starved ? NULL : __real_realloc(memory, size);
 }
 
-enum { HANGS_S = 20, FAR_DESCRIPTOR = 500, UNFINISHED = 99 };
+enum { FAR_DESCRIPTOR = 500, UNFINISHED = 99 };
 
 static void begin_loop(uv_loop_t *loop) {
     assert_int_equal(uv_loop_init(loop), 0);
@@ -69,37 +69,28 @@ static void starve_later(void) {
     watch_far(&loop);
 }
 
-/* What a child said that did it; it must have ended by itself with exit code 1. */
-static void words_of_end(void (*deed)(void), char *ret_words, size_t size) {
-    int ends[2], status = 0;
-    assert_int_equal(pipe(ends), 0);
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        struct rlimit none = {0, 0};
-        setrlimit(RLIMIT_CORE, &none);
-        alarm(HANGS_S);
-        dup2(ends[1], STDERR_FILENO);
-        deed();
-        _exit(UNFINISHED);
-    }
-    close(ends[1]);
-    size_t filled = 0;
-    ssize_t got;
-    while ((got = read(ends[0], ret_words + filled, size - 1 - filled)) > 0) {
-        filled += (size_t)got;
-    }
-    ret_words[filled] = '\0';
-    close(ends[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 1);
+struct heard {
+    void (*deed)(void);
+    int stderr_fd; /* the child's */
+};
+
+static int do_heard(const void *context) {
+    const struct heard *heard = context;
+    dup2(heard->stderr_fd, STDERR_FILENO);
+    heard->deed();
+    return UNFINISHED;
 }
 
 static void ends_with_words(void (*deed)(void)) {
-    char words[1024];
-    words_of_end(deed, words, sizeof(words));
+    char words[1024] = "";
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    int status = child_status(do_heard, &(struct heard){deed, ends[1]});
+    close(ends[1]);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+    assert_true(read(ends[0], words, sizeof(words) - 1) > 0); /* one line, by one call */
+    close(ends[0]);
     assert_non_null(strstr(words, "level=error event=out-of-memory why="));
     assert_non_null(strstr(words, " bytes="));
 }

@@ -2,6 +2,7 @@
  * rest is answered as by an older kernel. Each case is a process of its own, which has threads
  * before it takes the filter. Not built with sanitizers, which the filter is left out of. */
 #include "cli/confine.h"
+#include "support/child.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,7 +30,7 @@
 
 /* What a child does under the filter: 0, or the errno it met, or more than that. */
 typedef int deed_fn(void);
-enum { WRONG = 255, HANGS_S = 20 };
+enum { WRONG = 255 };
 
 struct older {
     deed_fn *deed;
@@ -45,12 +46,19 @@ static void *older_thread(void *argument) {
     return NULL;
 }
 
+struct confined {
+    deed_fn *deed;
+    bool connects;
+    bool log_only;
+};
+
 /* In a thread that is older than the filter, which has to bind it all the same. */
-static int deed_of_older_thread(deed_fn *deed, bool connects, bool log_only) {
-    struct older older = {.deed = deed};
+static int do_in_older_thread(const void *context) {
+    const struct confined *confined = context;
+    struct older older = {.deed = confined->deed};
     pthread_t thread;
     if (sem_init(&older.go, 0, 0) || pthread_create(&thread, NULL, older_thread, &older) ||
-        seccomp_apply(connects, log_only, NULL)) {
+        seccomp_apply(confined->connects, confined->log_only, NULL)) {
         return WRONG;
     }
     sem_post(&older.go);
@@ -59,18 +67,7 @@ static int deed_of_older_thread(deed_fn *deed, bool connects, bool log_only) {
 
 /* The wait status of a child that did it. */
 static int status_of(deed_fn *deed, bool connects, bool log_only) {
-    int status = 0;
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        struct rlimit none = {0, 0};
-        setrlimit(RLIMIT_CORE, &none);
-        alarm(HANGS_S);
-        _exit(deed_of_older_thread(deed, connects, log_only));
-    }
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return status;
+    return child_status(do_in_older_thread, &(struct confined){deed, connects, log_only});
 }
 
 static void kills(deed_fn *deed) {

@@ -203,6 +203,17 @@ static void *stop_main(void *argument) {
     return NULL;
 }
 
+/* Draining has begun, and the idle were cut, once this returns the thread that stops the server. */
+static pthread_t begin_to_stop(struct fixture *fixture) {
+    pthread_t stopper;
+    int idle = client_connect(fixture);
+    client_send(idle, GET("/now"));
+    client_expect(idle, 200, "now");
+    assert_int_equal(pthread_create(&stopper, NULL, stop_main, fixture), 0);
+    client_expect_end(idle);
+    return stopper;
+}
+
 static void a_request_under_way_is_answered_while_draining(void **state) {
     (void)state;
     struct fixture fixture;
@@ -210,13 +221,8 @@ static void a_request_under_way_is_answered_while_draining(void **state) {
     fixture_start(&fixture);
     int fd = client_connect(&fixture);
     client_send(fd, GET("/later"));
-    int idle = client_connect(&fixture);
-    client_send(idle, GET("/now"));
-    client_expect(idle, 200, "now");
     await_count(&fixture.waiting, 1);
-    pthread_t stopper;
-    pthread_create(&stopper, NULL, stop_main, &fixture);
-    client_expect_end(idle); /* draining has begun */
+    pthread_t stopper = begin_to_stop(&fixture);
     client_send(fd, GET("/now"));
     fixture_release(&fixture);
     struct reply reply = client_receive(fd, false);
@@ -239,13 +245,8 @@ static void who_reads_slowly_holds_up_no_stop_once_all_is_read(void **state) {
     fixture_start(&fixture);
     int slow = client_connect(&fixture);
     client_send(slow, GET("/size?n=50000000"));
-    int idle = client_connect(&fixture);
-    client_send(idle, GET("/now"));
-    client_expect(idle, 200, "now");
-    await_count(&fixture.replies, 2);
-    pthread_t stopper;
-    pthread_create(&stopper, NULL, stop_main, &fixture);
-    client_expect_end(idle); /* draining has begun, and the idle were cut */
+    await_count(&fixture.replies, 1);
+    pthread_t stopper = begin_to_stop(&fixture);
     struct reply reply = client_receive(slow, false);
     assert_int_equal(reply.body_size, 50000000);
     reply_done(&reply);

@@ -2,6 +2,8 @@
  * happens between two pieces of a copy is told by the test, not by chance. */
 #include "support_world.h"
 
+#include "support/child.h"
+
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -350,21 +352,21 @@ static int kill_self(void *context, int64_t copied, int64_t total) {
     return raise(SIGKILL);
 }
 
+static int begin_backup(const void *context) {
+    const struct world *world = context;
+    return ledger_sqlite_backup(world->folder, target_of(world), kill_self, NULL, &complaint) ? 1
+                                                                                              : 0;
+}
+
 static void what_a_killed_backup_left_is_removed_by_the_next(void **state) {
     struct world *world = *state;
     struct meddler meddler = {.world = world};
     issue(world, 100);
     close_ledger(world->ledger);
     world->ledger = NULL;
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        (void)!ledger_sqlite_backup(world->folder, target_of(world), kill_self, NULL, &complaint);
-        _exit(0);
-    }
-    int how;
-    assert_int_equal(waitpid(child, &how, 0), child);
+    int how = child_status(begin_backup, world);
     assert_true(WIFSIGNALED(how));
+    assert_int_equal(WTERMSIG(how), SIGKILL);
     char target[PATH_MAX];
     snprintf(target, sizeof(target), "%s", target_of(world));
     assert_true(exists(target, "coupon.new"));

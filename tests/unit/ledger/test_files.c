@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "ledger/sqlite_ledger.h"
+#include "support/child.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -183,20 +184,24 @@ static void odd_characters_in_a_path_do_no_harm(void **state) {
 
 /* ---- who holds it ---- */
 
+struct opening {
+    const char *folder;
+    bool existing_only;
+    const char *words;
+};
+
+static int open_and_read_words(const void *context) {
+    const struct opening *opening = context;
+    struct ledger_sqlite_options options = {.directory = opening->folder,
+                                            .existing_only = opening->existing_only};
+    struct ledger *ledger;
+    int status = ledger_sqlite_open(&options, &ledger, &complaint);
+    return strstr(complaint.text, opening->words) ? -status : 99;
+}
+
 /* The status a second process gets from an open; says whether its complaint has `words`. */
 static int status_in_a_child(const char *folder, bool existing_only, const char *words) {
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        struct ledger_sqlite_options options = {.directory = folder,
-                                                .existing_only = existing_only};
-        struct ledger *ledger;
-        int status = ledger_sqlite_open(&options, &ledger, &complaint);
-        _exit(strstr(complaint.text, words) ? -status : 99);
-    }
-    int how;
-    assert_int_equal(waitpid(child, &how, 0), child);
+    int how = child_status(open_and_read_words, &(struct opening){folder, existing_only, words});
     assert_true(WIFEXITED(how));
     return -WEXITSTATUS(how);
 }
