@@ -29,6 +29,7 @@ static const struct {
     [BUG_EVICTION_UNNOTICED] = {"eviction-unnoticed", "redis.call(\"HLEN\", key) < coupon.admitted",
                                 "false"},
     [BUG_REJECTS_LOST] = {"rejects-lost", NULL, NULL},
+    [BUG_NO_BARRIER] = {"no-barrier", NULL, NULL},
 };
 
 const char *bug_name(enum bug bug) {

@@ -20,6 +20,7 @@ enum bug {
     BUG_DATED_EARLY,         /* entries are dated by the period's beginning */
     BUG_EVICTION_UNNOTICED,  /* holders that Redis forgot are refused as if they held nothing */
     BUG_REJECTS_LOST,        /* refusals of a settlement are not written */
+    BUG_NO_BARRIER,          /* what others have committed is told before it is durable */
     BUG_COUNT
 };
 

@@ -19,6 +19,7 @@ struct queued {
     struct slice *claims; /* their ids */
     struct slice packed;
     bool settled;
+    bool told_lost; /* of a claim in it */
     int64_t at_us;
 };
 
@@ -73,8 +74,8 @@ struct history *oracle_history(void) {
 /* ---- how coupons stand ---- */
 
 static struct standings *standings_of(const struct sql_coupon *coupon) {
-    for (size_t i = 0; i < sql_server()->coupon_count; i++) {
-        if (sql_server()->coupons[i] == coupon) {
+    for (size_t i = 0; i < sql_server()->record.coupon_count; i++) {
+        if (sql_server()->record.coupons[i] == coupon) {
             return &world.standings[i];
         }
     }
@@ -215,7 +216,7 @@ void oracle_queued(const struct redis_server *server, const struct command_words
     *bucket = queued;
     trace("redis %u queues p%02u e%llu n%llu: %zu claims", server->number, queued->partition,
           (unsigned long long)queued->epoch, (unsigned long long)queued->n, queued->claim_count);
-    bool over = queued->epoch < sql_server()->partitions[queued->partition].epoch;
+    bool over = queued->epoch < sql_server()->record.partitions[queued->partition].epoch;
     if (over && trouble_redis_keeps_all() && !world.changed[queued->partition]) {
         oracle_violation("partition %u: an admission to epoch %llu, which is over",
                          queued->partition, (unsigned long long)queued->epoch);
@@ -255,8 +256,8 @@ void oracle_issued(const struct sql_coupon *coupon, const struct issue_row *row)
 }
 
 static bool is_issued(struct slice claim_id) {
-    for (size_t i = 0; i < sql_server()->coupon_count; i++) {
-        const struct sql_coupon *coupon = sql_server()->coupons[i];
+    for (size_t i = 0; i < sql_server()->record.coupon_count; i++) {
+        const struct sql_coupon *coupon = sql_server()->record.coupons[i];
         for (size_t rank = coupon->issue_count; rank > 0; rank--) {
             if (slice_equal(coupon->issues[rank - 1].row.claim_id, claim_id)) {
                 return true;
@@ -289,8 +290,8 @@ void oracle_changed(const struct sql_coupon *coupon) {
 }
 
 static bool is_rejected(const struct queued *queued, size_t at) {
-    for (size_t i = sql_server()->reject_count; i > 0; i--) {
-        const struct reject_place *place = &sql_server()->rejects[i - 1].place;
+    for (size_t i = sql_server()->record.reject_count; i > 0; i--) {
+        const struct reject_place *place = &sql_server()->record.rejects[i - 1].place;
         if (place->partition == queued->partition && place->epoch == queued->epoch &&
             place->n == queued->n && place->index == at) {
             return true;
@@ -301,6 +302,11 @@ static bool is_rejected(const struct queued *queued, size_t at) {
 
 static void entry_settled(struct queued *queued) {
     queued->settled = true;
+    if (queued->told_lost) {
+        oracle_violation("partition %u: entry %llu of epoch %llu is settled, and was told lost",
+                         queued->partition, (unsigned long long)queued->n,
+                         (unsigned long long)queued->epoch);
+    }
     for (size_t i = 0; i < queued->claim_count; i++) {
         if (!is_issued(queued->claims[i]) && !is_rejected(queued, i)) {
             oracle_violation("partition %u: entry %llu of epoch %llu is settled without claim %zu",
@@ -402,7 +408,7 @@ static void judge_refusal(const struct claim *claim, const struct sql_coupon *co
 }
 
 void oracle_answered(const struct claim *claim, int64_t asked_us) {
-    const struct sql_coupon *coupon = sql_coupon_find(claim->coupon_id);
+    const struct sql_coupon *coupon = sql_coupon_recorded(claim->coupon_id);
     const struct sql_issue *issue = sql_issue_of(coupon, claim->user_id);
     switch (claim->verdict) {
     case VERDICT_ISSUED:
@@ -445,7 +451,10 @@ void oracle_answered(const struct claim *claim, int64_t asked_us) {
 /* What is settled was issued or has its reject. */
 static void judge_lost(const struct command *command) {
     const struct reject_place *place = &command->place;
-    const struct queued *queued = queued_find(place->partition, place->epoch, place->n);
+    struct queued *queued = queued_find(place->partition, place->epoch, place->n);
+    if (queued) {
+        queued->told_lost = true;
+    }
     if (queued && queued->settled) {
         oracle_violation("the status of %.*s is lost, though entry %llu of epoch %llu was settled",
                          (int)command->user_id.size, command->user_id.bytes,
@@ -463,7 +472,7 @@ static void judge_refused(const struct command *command) {
 }
 
 void oracle_status(const struct command *command) {
-    const struct sql_coupon *coupon = sql_coupon_find(command->reference.coupon_id);
+    const struct sql_coupon *coupon = sql_coupon_recorded(command->reference.coupon_id);
     const struct sql_issue *issue = sql_issue_of(coupon, command->user_id);
     if (command->status != STATUS_OK) {
         return;
@@ -495,7 +504,8 @@ static const int64_t SETTLED_WITHIN_US = 6 * US_PER_SECOND;
 void oracle_all_settled(void) {
     for (size_t i = 0; i < QUEUED_BUCKETS; i++) {
         for (const struct queued *queued = world.queued[i]; queued; queued = queued->next) {
-            const struct sql_partition *partition = &sql_server()->partitions[queued->partition];
+            const struct sql_partition *partition =
+                &sql_server()->record.partitions[queued->partition];
             if (partition->epoch == queued->epoch && partition->n < queued->n &&
                 queued->at_us < now_us() - SETTLED_WITHIN_US) {
                 oracle_violation("partition %u: entry %llu of epoch %llu was never settled",
@@ -508,7 +518,7 @@ void oracle_all_settled(void) {
 
 /* What the history's judge knows no tolerance for is judged as it is told. */
 static bool is_tolerable(const struct history_violation *violation) {
-    const struct sql_coupon *coupon = sql_coupon_find(violation->coupon_id);
+    const struct sql_coupon *coupon = sql_coupon_recorded(violation->coupon_id);
     if (violation->code == HISTORY_HOLDER_REFUSED && trouble_redis_may_be_deaf()) {
         return true; /* judge_refusal() knows since when */
     }
@@ -529,8 +539,8 @@ static void on_found(void *context, const struct history_violation *violation) {
 
 static int record_add(struct history *history) {
     int status = STATUS_OK;
-    for (size_t i = 0; i < sql_server()->coupon_count; i++) {
-        const struct sql_coupon *coupon = sql_server()->coupons[i];
+    for (size_t i = 0; i < sql_server()->record.coupon_count; i++) {
+        const struct sql_coupon *coupon = sql_server()->record.coupons[i];
         status |= history_record_coupon(history, &coupon->record);
         for (size_t k = 0; k < coupon->revision_count; k++) {
             status |= history_record_revision(history, &coupon->revisions[k]);
@@ -559,7 +569,7 @@ void oracle_begin(void) {
     memset(&world, 0, sizeof(world));
     int status = history_new(&(struct history_options){.shared = true}, &world.history);
     assert(status == STATUS_OK);
-    for (size_t i = 0; i < sql_server()->coupon_count; i++) {
-        standing_add(sql_server()->coupons[i], 0);
+    for (size_t i = 0; i < sql_server()->record.coupon_count; i++) {
+        standing_add(sql_server()->record.coupons[i], 0);
     }
 }

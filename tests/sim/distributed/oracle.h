@@ -1,8 +1,8 @@
 /* oracle: watches a run and judges it: at each COMMIT, at each answer, at each entry that Redis
  * takes, and in the end by the history of what everybody was told (tests/sim/checker).
  *
- * Told by the models and by people.c; asks the model of the SQL server, whose committed rows are
- * the truth. */
+ * Told by the models and by people.c; asks the model of the SQL server, whose record is the truth:
+ * what a crash would leave, whatever else statements are shown. */
 #ifndef SIM_DISTRIBUTED_ORACLE_H
 #define SIM_DISTRIBUTED_ORACLE_H
 
@@ -26,7 +26,7 @@ struct history *oracle_history(void);
 /* XADD of a queue, by a command that a client has called. */
 void oracle_queued(const struct redis_server *server, const struct command_words *command);
 
-/* ---- the ledger, within a COMMIT ---- */
+/* ---- the ledger, as its record is written ---- */
 
 void oracle_issued(const struct sql_coupon *coupon, const struct issue_row *row);
 void oracle_rejected(const struct reject_record *reject);

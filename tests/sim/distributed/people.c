@@ -348,8 +348,8 @@ static void change_draw(enum change_kind kind, const struct sql_coupon *coupon,
 
 void operator_change(enum change_kind kind) {
     struct program *node = program_any(PROGRAM_NODE);
-    const struct sql_server *server = sql_server();
-    const struct sql_coupon *coupon = server->coupons[random_below(dice(), server->coupon_count)];
+    const struct sql_tables *record = &sql_server()->record;
+    const struct sql_coupon *coupon = record->coupons[random_below(dice(), record->coupon_count)];
     if (!node || !node->issuer || node->process->paused) {
         return;
     }
@@ -432,8 +432,8 @@ void people_begin(int64_t until_us) {
     world.asks = NULL;
     world.probing = false;
     memset(world.gathering, 0, sizeof(world.gathering));
-    for (size_t i = 0; i < sql_server()->coupon_count; i++) {
-        const struct coupon_record *coupon = &sql_server()->coupons[i]->record;
+    for (size_t i = 0; i < sql_server()->record.coupon_count; i++) {
+        const struct coupon_record *coupon = &sql_server()->record.coupons[i]->record;
         creation_tell(coupon);
         unsigned count = 2 + (unsigned)random_below(dice(), 50);
         int64_t rush_us = random_between(dice(), 1000, until_us - now_us());
@@ -447,8 +447,9 @@ void people_begin(int64_t until_us) {
 
 void people_probe(void) {
     world.probing = true;
-    for (size_t i = 0; i < sql_server()->coupon_count; i++) {
-        struct person *person = person_new(&sql_server()->coupons[i]->record, (unsigned)i, "probe");
+    for (size_t i = 0; i < sql_server()->record.coupon_count; i++) {
+        struct person *person =
+            person_new(&sql_server()->record.coupons[i]->record, (unsigned)i, "probe");
         person->probe = true;
         person->asks_left = 100;
         person->patience_us = 4 * US_PER_SECOND;

@@ -20,7 +20,7 @@ int sql_cursors_read(struct ledger *base, struct ledger_cursor *ret_cursors) {
         return status;
     }
     for (unsigned p = 0; p < PARTITION_COUNT; p++) {
-        const struct sql_partition *partition = &sql_server()->partitions[p];
+        const struct sql_partition *partition = &sql_server()->shown.partitions[p];
         ret_cursors[p] = (struct ledger_cursor){p, partition->epoch, partition->n};
     }
     sql_statement_done();
@@ -30,8 +30,8 @@ int sql_cursors_read(struct ledger *base, struct ledger_cursor *ret_cursors) {
 int sql_latest_read(struct ledger *base, int64_t *ret_latest_us) {
     int64_t latest = 0;
     int status = read_begin(sql_ledger_of(base));
-    for (size_t i = 0; status == STATUS_OK && i < sql_server()->coupon_count; i++) {
-        int64_t of_coupon = sql_coupon_latest_us(sql_server()->coupons[i]);
+    for (size_t i = 0; status == STATUS_OK && i < sql_server()->shown.coupon_count; i++) {
+        int64_t of_coupon = sql_coupon_latest_us(sql_server()->shown.coupons[i]);
         latest = of_coupon > latest ? of_coupon : latest;
     }
     if (status == STATUS_OK) {
@@ -64,8 +64,8 @@ int sql_coupons_list(struct ledger *base, uint64_t after_id, size_t limit,
                      struct coupon_record *ret_coupons, size_t *ret_count) {
     size_t count = 0;
     int status = read_begin(sql_ledger_of(base));
-    for (size_t i = 0; status == STATUS_OK && i < sql_server()->coupon_count; i++) {
-        const struct sql_coupon *coupon = sql_server()->coupons[i];
+    for (size_t i = 0; status == STATUS_OK && i < sql_server()->shown.coupon_count; i++) {
+        const struct sql_coupon *coupon = sql_server()->shown.coupons[i];
         if (coupon->record.id > after_id && count < limit) {
             ret_coupons[count++] = coupon->record;
         }
@@ -127,9 +127,9 @@ int sql_rejects_read(struct ledger *base, const struct reject_place *after, size
                      struct reject_record *ret_rejects, size_t *ret_count) {
     size_t count = 0;
     int status = read_begin(sql_ledger_of(base));
-    for (size_t i = 0; status == STATUS_OK && i < sql_server()->reject_count; i++) {
-        if (count < limit && is_behind(&sql_server()->rejects[i].place, after)) {
-            ret_rejects[count++] = sql_server()->rejects[i];
+    for (size_t i = 0; status == STATUS_OK && i < sql_server()->shown.reject_count; i++) {
+        if (count < limit && is_behind(&sql_server()->shown.rejects[i].place, after)) {
+            ret_rejects[count++] = sql_server()->shown.rejects[i];
         }
     }
     if (status == STATUS_OK) {
@@ -142,7 +142,7 @@ int sql_rejects_read(struct ledger *base, const struct reject_place *after, size
 int sql_rejects_count(struct ledger *base, uint64_t *ret_count) {
     int status = read_begin(sql_ledger_of(base));
     if (status == STATUS_OK) {
-        *ret_count = sql_server()->reject_count;
+        *ret_count = sql_server()->shown.reject_count;
         sql_statement_done();
     }
     return status;

@@ -7,9 +7,18 @@
 
 #include <stdio.h>
 
+/* A transaction that is shown and not in the record yet. */
+struct logged {
+    struct logged *next;
+    struct sql_writes writes;
+};
+
 static struct {
     struct sql_server server;
     struct sql_session *sessions;
+    struct logged *log_first;
+    struct logged *log_last;
+    int64_t synced_us; /* when the last of them will be */
 } world;
 
 struct sql_server *sql_server(void) {
@@ -19,84 +28,26 @@ struct sql_server *sql_server(void) {
 void sql_server_begin(void) {
     memset(&world, 0, sizeof(world));
     world.server.up = true;
+    world.server.record.is_record = true;
     world.server.clock_skew_us = random_between(dice(), -2000, 2000);
+    world.server.shows_unsynced = random_chance(dice(), 1, 2);
 }
 
 int64_t sql_clock_us(void) {
     return realtime_us() + world.server.clock_skew_us;
 }
 
-/* Room for `more` of an array that grows. */
-static void *grown(void *array, size_t count, size_t more, size_t *capacity, size_t size) {
-    if (count + more <= *capacity) {
-        return array;
-    }
-    while (*capacity < count + more) {
-        *capacity = *capacity ? 2 * *capacity : 16;
-    }
-    void *larger = world_alloc(*capacity * size);
-    if (count > 0) {
-        memcpy(larger, array, count * size);
-    }
-    return larger;
-}
-
-/* ---- coupons ---- */
-
-static void revision_add(struct sql_coupon *coupon) {
-    const struct coupon_record *record = &coupon->record;
-    coupon->revisions = grown(coupon->revisions, coupon->revision_count, 1,
-                              &coupon->revision_capacity, sizeof(coupon->revisions[0]));
-    coupon->revisions[coupon->revision_count++] = (struct coupon_revision){
-        .coupon_id = record->id,
-        .version = record->version,
-        .changed_us = record->updated_us,
-        .total_quantity = record->total_quantity,
-        .issue_start_us = record->issue_start_us,
-        .issue_end_us = record->issue_end_us,
-        .paused = record->paused,
-        .archived = record->archived_us != 0,
-        .first_rank = record->issued_quantity + 1,
-    };
-}
-
 void sql_coupon_add(const struct coupon_record *record) {
-    struct sql_server *server = &world.server;
-    assert(server->coupon_count < SQL_COUPONS_MAX);
-    struct sql_coupon *coupon = world_alloc(sizeof(*coupon));
-    coupon->record = *record;
-    revision_add(coupon);
-    size_t at = server->coupon_count++;
-    while (at > 0 && server->coupons[at - 1]->record.id > record->id) {
-        server->coupons[at] = server->coupons[at - 1];
-        at--;
-    }
-    server->coupons[at] = coupon;
+    sql_tables_coupon_add(&world.server.shown, record);
+    sql_tables_coupon_add(&world.server.record, record);
 }
 
 struct sql_coupon *sql_coupon_find(uint64_t coupon_id) {
-    for (size_t i = 0; i < world.server.coupon_count; i++) {
-        if (world.server.coupons[i]->record.id == coupon_id) {
-            return world.server.coupons[i];
-        }
-    }
-    return NULL;
+    return sql_tables_coupon(&world.server.shown, coupon_id);
 }
 
-const struct sql_issue *sql_issue_of(const struct sql_coupon *coupon, struct slice user_id) {
-    for (size_t i = 0; i < coupon->issue_count; i++) {
-        if (slice_equal(coupon->issues[i].row.user_id, user_id)) {
-            return &coupon->issues[i];
-        }
-    }
-    return NULL;
-}
-
-int64_t sql_coupon_latest_us(const struct sql_coupon *coupon) {
-    int64_t issued_us = coupon->issue_count > 0
-                            ? coupon->issues[coupon->issue_count - 1].row.issued_at_us
-                            : INT64_MIN;
-    return issued_us > coupon->record.updated_us ? issued_us : coupon->record.updated_us;
+const struct sql_coupon *sql_coupon_recorded(uint64_t coupon_id) {
+    return sql_tables_coupon(&world.server.record, coupon_id);
 }
 
 /* ---- sessions ---- */
@@ -116,9 +67,7 @@ void sql_begin(struct sql_session *session) {
     assert(!session->in_transaction);
     session->in_transaction = true;
     session->number++;
-    session->row_count = session->count_count = session->reject_count = 0;
-    session->writes_cursor = session->raises_epoch = false;
-    session->change = NULL;
+    session->writes = (struct sql_writes){0};
 }
 
 bool sql_lock(struct sql_session *session, struct sql_session **locked_by) {
@@ -132,13 +81,13 @@ bool sql_lock(struct sql_session *session, struct sql_session **locked_by) {
 
 static void unlock_all(struct sql_session *session) {
     for (size_t i = 0; i < PARTITION_COUNT; i++) {
-        if (world.server.partitions[i].locked_by == session) {
-            world.server.partitions[i].locked_by = NULL;
+        if (world.server.shown.partitions[i].locked_by == session) {
+            world.server.shown.partitions[i].locked_by = NULL;
         }
     }
-    for (size_t i = 0; i < world.server.coupon_count; i++) {
-        if (world.server.coupons[i]->locked_by == session) {
-            world.server.coupons[i]->locked_by = NULL;
+    for (size_t i = 0; i < world.server.shown.coupon_count; i++) {
+        if (world.server.shown.coupons[i]->locked_by == session) {
+            world.server.shown.coupons[i]->locked_by = NULL;
         }
     }
 }
@@ -186,6 +135,13 @@ void sql_server_crash(void) {
     for (struct sql_session *session = world.sessions; session; session = session->next) {
         sql_session_end(session);
     }
+    world.server.crashes++;
+    if (world.log_first) {
+        trouble_count(TROUBLE_SQL_TAKEN_BACK);
+        world.log_first = world.log_last = NULL;
+        world.synced_us = 0;
+        sql_tables_take_back(&world.server.shown, &world.server.record);
+    }
 }
 
 void sql_server_start(void) {
@@ -199,10 +155,10 @@ static bool is_taken(const struct sql_session *session, const struct issue_row *
     if (row->reference.rank <= coupon->issue_count || sql_issue_of(coupon, row->user_id)) {
         return true;
     }
-    for (size_t i = 0; i < session->row_count; i++) {
-        if (session->rows[i].reference.coupon_id == row->reference.coupon_id &&
-            (session->rows[i].reference.rank == row->reference.rank ||
-             slice_equal(session->rows[i].user_id, row->user_id))) {
+    for (size_t i = 0; i < session->writes.row_count; i++) {
+        if (session->writes.rows[i].reference.coupon_id == row->reference.coupon_id &&
+            (session->writes.rows[i].reference.rank == row->reference.rank ||
+             slice_equal(session->writes.rows[i].user_id, row->user_id))) {
             return true;
         }
     }
@@ -210,9 +166,10 @@ static bool is_taken(const struct sql_session *session, const struct issue_row *
 }
 
 static void row_keep(struct sql_session *session, const struct issue_row *row) {
-    session->rows = grown(session->rows, session->row_count, 1, &session->row_capacity,
-                          sizeof(session->rows[0]));
-    session->rows[session->row_count++] = (struct issue_row){
+    struct sql_writes *writes = &session->writes;
+    writes->rows = sql_grown(writes->rows, writes->row_count, 1, &writes->row_capacity,
+                             sizeof(writes->rows[0]));
+    writes->rows[writes->row_count++] = (struct issue_row){
         .reference = row->reference,
         .user_id = world_copy(row->user_id),
         .request_key = world_copy(row->request_key),
@@ -236,8 +193,8 @@ static int counts_raise(struct sql_session *session, const struct issued_count *
                              counts[i].issued_quantity, (long long)total);
             return complain(complaint, STATUS_CONFLICT, "more issues than there are");
         }
-        assert(session->count_count < SQL_COUPONS_MAX);
-        session->counts[session->count_count++] = counts[i];
+        assert(session->writes.count_count < SQL_COUPONS_MAX);
+        session->writes.counts[session->writes.count_count++] = counts[i];
     }
     return STATUS_OK;
 }
@@ -257,11 +214,12 @@ int sql_write(struct sql_session *session, const struct issue_row *rows, size_t 
 
 void sql_rejects_add(struct sql_session *session, const struct ledger_cursor *cursor,
                      const struct settle_claim *const *rejects, size_t count) {
-    session->rejects = grown(session->rejects, session->reject_count, count,
-                             &session->reject_capacity, sizeof(session->rejects[0]));
+    struct sql_writes *writes = &session->writes;
+    writes->rejects = sql_grown(writes->rejects, writes->reject_count, count,
+                                &writes->reject_capacity, sizeof(writes->rejects[0]));
     for (size_t i = 0; i < count; i++) {
         const struct settle_claim *claim = rejects[i];
-        struct reject_record *reject = &session->rejects[session->reject_count++];
+        struct reject_record *reject = &writes->rejects[writes->reject_count++];
         *reject = (struct reject_record){
             .place = {cursor->partition, cursor->epoch, claim->n, claim->index},
             .coupon_id = claim->raw.size > 0 ? 0 : claim->coupon_id,
@@ -277,86 +235,47 @@ void sql_rejects_add(struct sql_session *session, const struct ledger_cursor *cu
 
 /* ---- COMMIT ---- */
 
-static void commit_issues(const struct sql_session *session) {
-    for (size_t i = 0; i < session->row_count; i++) {
-        const struct issue_row *row = &session->rows[i];
-        struct sql_coupon *coupon = sql_coupon_find(row->reference.coupon_id);
-        coupon->issues = grown(coupon->issues, coupon->issue_count, 1, &coupon->issue_capacity,
-                               sizeof(coupon->issues[0]));
-        coupon->issues[coupon->issue_count++] = (struct sql_issue){
-            *row, now_us(),
-            world.server.partitions[partition_of(row->reference.coupon_id)].epoch_since_us};
-        oracle_issued(coupon, row);
-    }
-    for (size_t i = 0; i < session->count_count; i++) {
-        sql_coupon_find(session->counts[i].coupon_id)->record.issued_quantity =
-            session->counts[i].issued_quantity;
+static void log_sync(void) {
+    struct logged *logged = world.log_first;
+    world.log_first = logged->next;
+    world.log_last = logged->next ? world.log_last : NULL;
+    sql_tables_write(&world.server.record, &logged->writes);
+}
+
+/* One event for each that is logged, in its order; after a crash those before it find nothing. */
+static void on_sync(void *context, uint64_t crashes) {
+    (void)context;
+    if (crashes == world.server.crashes) {
+        log_sync();
     }
 }
 
-static int place_order(const struct reject_place *a, const struct reject_place *b) {
-    const uint64_t first[] = {a->partition, a->epoch, a->n, a->index};
-    const uint64_t second[] = {b->partition, b->epoch, b->n, b->index};
-    for (size_t i = 0; i < COUNT_OF(first); i++) {
-        if (first[i] != second[i]) {
-            return first[i] < second[i] ? -1 : 1;
-        }
+/* A log is written from its beginning to its end: who comes later is not durable earlier. */
+static int64_t log_add(const struct sql_writes *writes, int64_t delay_us) {
+    struct logged *logged = world_alloc(sizeof(*logged));
+    logged->writes = *writes;
+    *(world.log_last ? &world.log_last->next : &world.log_first) = logged;
+    world.log_last = logged;
+    sql_tables_write(&world.server.shown, writes);
+    if (world.synced_us < now_us() + delay_us) {
+        world.synced_us = now_us() + delay_us;
     }
-    return 0;
-}
-
-static void commit_rejects(const struct sql_session *session) {
-    struct sql_server *server = &world.server;
-    for (size_t i = 0; i < session->reject_count; i++) {
-        server->rejects = grown(server->rejects, server->reject_count, 1, &server->reject_capacity,
-                                sizeof(server->rejects[0]));
-        size_t at = server->reject_count++;
-        while (at > 0 &&
-               place_order(&server->rejects[at - 1].place, &session->rejects[i].place) > 0) {
-            server->rejects[at] = server->rejects[at - 1];
-            at--;
-        }
-        server->rejects[at] = session->rejects[i];
-        oracle_rejected(&session->rejects[i]);
-    }
-}
-
-static void commit_change(const struct coupon_record *change) {
-    struct sql_coupon *coupon = sql_coupon_find(change->id);
-    uint32_t issued = coupon->record.issued_quantity;
-    int64_t latest_us = sql_coupon_latest_us(coupon);
-    int64_t created_us = coupon->record.created_us;
-    coupon->record = *change;
-    coupon->record.issued_quantity = issued;
-    coupon->record.created_us = created_us;
-    coupon->record.updated_us = change->updated_us > latest_us ? change->updated_us : latest_us;
-    revision_add(coupon);
-    oracle_changed(coupon);
-}
-
-static void commit_cursor(const struct sql_session *session) {
-    struct sql_partition *partition = &world.server.partitions[session->cursor.partition];
-    struct ledger_cursor before = {session->cursor.partition, partition->epoch, partition->n};
-    if (session->raises_epoch) {
-        partition->epoch_since_us = partition->epoch > 0 ? now_us() : 0;
-        partition->epoch = session->cursor.epoch;
-        partition->n = 0;
-        oracle_epoch_raised(&before, session->change != NULL);
+    if (world.synced_us == now_us() && world.log_first == logged) {
+        log_sync();
     } else {
-        oracle_cursor_moved(&before, &session->cursor);
-        partition->n = session->cursor.n;
+        event_at(world.synced_us, NULL, on_sync, NULL, world.server.crashes);
     }
+    return world.synced_us;
 }
 
-void sql_commit(struct sql_session *session) {
+int64_t sql_commit(struct sql_session *session) {
     assert(session->open && session->in_transaction);
-    commit_issues(session);
-    commit_rejects(session);
-    if (session->writes_cursor || session->raises_epoch) {
-        commit_cursor(session);
-    }
-    if (session->change) {
-        commit_change(session->change);
-    }
+    int64_t synced_us =
+        log_add(&session->writes, world.server.shows_unsynced ? trouble_sql_sync() : 0);
     sql_rollback(session); /* drops the locks */
+    return synced_us;
+}
+
+void sql_cursor_write(const struct ledger_cursor *cursor) {
+    log_add(&(struct sql_writes){.cursor = *cursor, .writes_cursor = true}, 0);
 }

@@ -1,56 +1,28 @@
 /* sql_server: the SQL server of a run: the tables of the record, sessions with their transactions
- * and row locks, READ COMMITTED, keys and CHECKs as the schema has them. What is committed is
- * durable. A model of what PostgreSQL and MariaDB promise; not for their SQL (tests/contract).
+ * and row locks, READ COMMITTED, keys and CHECKs as the schema has them. A model of
+ * what PostgreSQL and MariaDB promise; not for their SQL (tests/contract).
+ *
+ * In some runs what is committed is durable before anybody sees it. In the others it is seen first
+ * and durable when the log is synced, as in InnoDB, and as in PostgreSQL when somebody ends the
+ * session that waits for its standby: a crash, or a fail-over, takes back what was seen.
  *
  * A session's writes are kept apart until its COMMIT, so others do not see them; whoever locks a
  * row has it until then. Called by sql_store.c, which is the way there and back. */
 #ifndef SIM_DISTRIBUTED_SQL_SERVER_H
 #define SIM_DISTRIBUTED_SQL_SERVER_H
 
-#include "ledger/ledger.h"
-#include "sim/distributed/scheduler.h"
-
-struct sql_session;
-
-struct sql_issue {
-    struct issue_row row;
-    int64_t committed_us;   /* the world's time */
-    int64_t epoch_since_us; /* the epoch that settled it began; 0: the first */
-};
-
-struct sql_coupon {
-    struct coupon_record record;
-    struct sql_issue *issues; /* by rank */
-    size_t issue_count;
-    size_t issue_capacity;
-    struct coupon_revision *revisions;
-    size_t revision_count;
-    size_t revision_capacity;
-    struct sql_session *locked_by;
-};
-
-struct sql_partition {
-    uint64_t epoch;
-    int64_t epoch_since_us; /* 0: it is the first, or none */
-    uint64_t n;
-    struct sql_session *locked_by;
-};
-
-#define SQL_COUPONS_MAX 8
+#include "sim/distributed/sql_tables.h"
 
 struct sql_server {
     bool up;
     int64_t clock_skew_us; /* of its clock, which may step */
     int64_t slow_until_us; /* statements take long until then */
-    struct sql_partition partitions[PARTITION_COUNT];
-    struct sql_coupon *coupons[SQL_COUPONS_MAX]; /* by id */
-    size_t coupon_count;
-    struct reject_record *rejects; /* by place */
-    size_t reject_count;
-    size_t reject_capacity;
+    bool shows_unsynced;   /* a COMMIT is seen by all before its log is on the disk */
+    uint64_t crashes;
+    struct sql_tables shown;  /* by statements */
+    struct sql_tables record; /* what a crash leaves */
 };
 
-/* What a transaction has written and nobody else sees. */
 struct sql_session {
     struct sql_session *next;
     struct process *process;
@@ -60,40 +32,31 @@ struct sql_session {
     uint64_t number; /* of its present transaction: an answer is for one */
     int64_t heard_us;
     int64_t idle_timeout_us;
-    struct issue_row *rows;
-    size_t row_count;
-    size_t row_capacity;
-    struct issued_count counts[SQL_COUPONS_MAX];
-    size_t count_count;
-    struct reject_record *rejects;
-    size_t reject_count;
-    size_t reject_capacity;
-    struct ledger_cursor cursor; /* that is written … */
-    bool writes_cursor;
-    bool raises_epoch;                  /* … or begins anew */
-    const struct coupon_record *change; /* of a coupon */
+    struct sql_writes writes; /* that nobody else sees */
 };
 
 struct sql_server *sql_server(void);
 void sql_server_begin(void);
 /* A coupon as of the beginning of the run. */
 void sql_coupon_add(const struct coupon_record *coupon);
-struct sql_coupon *sql_coupon_find(uint64_t coupon_id); /* NULL */
-const struct sql_issue *sql_issue_of(const struct sql_coupon *coupon, struct slice user_id);
+struct sql_coupon *sql_coupon_find(uint64_t coupon_id);           /* as shown; NULL */
+const struct sql_coupon *sql_coupon_recorded(uint64_t coupon_id); /* as in the record; NULL */
 int64_t sql_clock_us(void);
-/* Of the coupon's last issue or change. */
-int64_t sql_coupon_latest_us(const struct sql_coupon *coupon);
 
 struct sql_session *sql_session_new(struct process *process, int64_t idle_timeout_us);
 /* Rolls back, drops locks; its next statement finds it ended. */
 void sql_session_end(struct sql_session *session);
 void sql_begin(struct sql_session *session);
 void sql_rollback(struct sql_session *session);
-/* What it wrote is there, for everybody and for ever. */
-void sql_commit(struct sql_session *session);
+/* What it wrote is there for everybody. It is in the record, for ever, at the moment that this
+ * returns, unless the server crashes before: now_us(), or later where it shows what it has not
+ * synced. */
+int64_t sql_commit(struct sql_session *session);
+/* One row of no session's, committed at once. */
+void sql_cursor_write(const struct ledger_cursor *cursor);
 /* The process is no more: its sessions end soon, a COMMIT on its way may come first. */
 void sql_process_died(struct process *process);
-/* All sessions end; it is down until it is started. */
+/* All sessions end, and what was not synced is no more; it is down until it is started. */
 void sql_server_crash(void);
 void sql_server_start(void);
 

@@ -8,7 +8,6 @@
  * timeouts are done again inside the call. */
 #include "sim/distributed/sql_store.h"
 #include "sim/distributed/bugs.h"
-#include "sim/distributed/oracle.h"
 #include "sim/distributed/trouble.h"
 
 #include <stdio.h>
@@ -100,6 +99,7 @@ static int session_make(struct sql_ledger *ledger, struct complaint *complaint) 
     left_end(ledger);
     ledger->retry_pause_us = 0;
     ledger->session = sql_session_new(ledger->process, ledger->options.idle_timeout_us);
+    ledger->ledger.sessions++;
     return STATUS_OK;
 }
 
@@ -118,6 +118,7 @@ struct commit {
     struct sql_session *session;
     struct fiber *fiber;
     uint64_t number;
+    uint64_t crashes; /* of the server, when it was shown */
     int status;
 };
 
@@ -134,6 +135,19 @@ static void commit_lost(struct commit *commit) {
     sql_session_end(commit->session);
     event_at(now_us() + random_between(dice(), 0, 50000), commit->session->process,
              on_commit_answer, commit, (uint64_t)(int64_t)STATUS_AMBIGUOUS);
+}
+
+/* It is in the record, unless the server has crashed since it was shown. */
+static void on_synced(void *context, uint64_t word) {
+    struct commit *commit = context;
+    (void)word;
+    if (commit->crashes != sql_server()->crashes || !sql_server()->up ||
+        trouble_strikes(TROUBLE_SQL_COMMIT_ANSWER_LOST)) {
+        commit_lost(commit);
+    } else {
+        event_at(now_us() + trouble_sql_delay(), commit->session->process, on_commit_answer, commit,
+                 STATUS_OK);
+    }
 }
 
 static void on_commit(void *context, uint64_t word) {
@@ -159,15 +173,10 @@ static void on_commit(void *context, uint64_t word) {
         commit_answer(commit, STATUS_IO);
         return;
     }
-    sql_commit(session);
+    commit->crashes = sql_server()->crashes;
+    event_at(sql_commit(session), NULL, on_synced, commit, 0); /* behind the log's own event */
     if (trouble_strikes(TROUBLE_SQL_CRASH_AFTER_COMMIT)) {
         trouble_sql_crash();
-        commit_lost(commit);
-    } else if (trouble_strikes(TROUBLE_SQL_COMMIT_ANSWER_LOST)) {
-        commit_lost(commit);
-    } else {
-        event_at(now_us() + trouble_sql_delay(), session->process, on_commit_answer, commit,
-                 STATUS_OK);
     }
 }
 
@@ -189,10 +198,10 @@ static int commit(struct sql_ledger *ledger, struct complaint *complaint) {
     }
     struct sql_session *session = ledger->session;
     struct commit *commit = world_alloc(sizeof(*commit));
-    *commit = (struct commit){session, fiber_self(), session->number, STATUS_AMBIGUOUS};
+    *commit = (struct commit){session, fiber_self(), session->number, 0, STATUS_AMBIGUOUS};
     session->in_commit = true;
     int64_t delay_us = trouble_sql_delay();
-    if (bug_is(BUG_REPLY_BEFORE_COMMIT) && session->writes_cursor) {
+    if (bug_is(BUG_REPLY_BEFORE_COMMIT) && session->writes.writes_cursor) {
         delay_us += random_between(dice(), 5000, 50000);
         event_at(now_us() + delay_us, NULL, on_commit, commit, 0);
         ledger->session = NULL;
@@ -277,7 +286,7 @@ static int row_lock(struct sql_ledger *ledger, struct sql_session **locked_by,
 static int cursor_lock(struct ledger *base, struct ledger_cursor *cursor,
                        struct complaint *complaint) {
     struct sql_ledger *ledger = sql_ledger_of(base);
-    struct sql_partition *partition = &sql_server()->partitions[cursor->partition];
+    struct sql_partition *partition = &sql_server()->shown.partitions[cursor->partition];
     int status = change_statement(ledger, complaint);
     if (status < 0) {
         return status;
@@ -304,13 +313,10 @@ static int cursor_move(struct ledger *base, const struct ledger_cursor *cursor,
         return status;
     }
     if (bug_is(BUG_CURSOR_APART)) {
-        struct sql_partition *partition = &sql_server()->partitions[cursor->partition];
-        struct ledger_cursor before = {cursor->partition, partition->epoch, partition->n};
-        oracle_cursor_moved(&before, cursor);
-        partition->n = cursor->n;
+        sql_cursor_write(cursor);
     } else {
-        ledger->session->cursor = *cursor;
-        ledger->session->writes_cursor = true;
+        ledger->session->writes.cursor = *cursor;
+        ledger->session->writes.writes_cursor = true;
         trouble_settler(ledger->process);
     }
     sql_statement_done();
@@ -406,7 +412,7 @@ static int rejects_write(struct ledger *base, const struct ledger_cursor *cursor
 /* UPDATE partitions SET epoch = epoch + 1, n = 0: of this epoch, or of any. */
 static int epoch_write(struct sql_ledger *ledger, unsigned number, const uint64_t *epoch,
                        struct complaint *complaint) {
-    struct sql_partition *partition = &sql_server()->partitions[number];
+    struct sql_partition *partition = &sql_server()->shown.partitions[number];
     int status = change_statement(ledger, complaint);
     if (status == STATUS_OK) {
         status = row_lock(ledger, &partition->locked_by, complaint);
@@ -415,8 +421,8 @@ static int epoch_write(struct sql_ledger *ledger, unsigned number, const uint64_
         status = complain(complaint, STATUS_CONFLICT, "another epoch");
     }
     if (status == STATUS_OK) {
-        ledger->session->cursor = (struct ledger_cursor){number, partition->epoch + 1, 0};
-        ledger->session->raises_epoch = true;
+        ledger->session->writes.cursor = (struct ledger_cursor){number, partition->epoch + 1, 0};
+        ledger->session->writes.raises_epoch = true;
         sql_statement_done();
     }
     return status;
@@ -474,9 +480,22 @@ static int change_write(void *context, struct complaint *complaint) {
     }
     struct coupon_record *copy = world_alloc(sizeof(*copy));
     *copy = *change->coupon;
-    ledger->session->change = copy;
+    ledger->session->writes.change = copy;
     sql_statement_done();
     return STATUS_OK;
+}
+
+static int probe_write(void *context, struct complaint *complaint) {
+    int status = change_statement(context, complaint);
+    if (status == STATUS_OK) {
+        sql_statement_done();
+    }
+    return status;
+}
+
+/* UPDATE probes, for which nobody waits. */
+static int probe(struct ledger *base, struct complaint *complaint) {
+    return transact(base, probe_write, base, complaint);
 }
 
 static int coupon_change(struct ledger *base, const struct coupon_record *coupon,
@@ -506,6 +525,7 @@ static const struct ledger_operations operations = {
     .coupon_read = sql_coupon_read,
     .coupons_read = sql_coupons_list,
     .issue_read = sql_issue_read,
+    .probe = probe,
 };
 
 static const struct ledger_shared_operations shared_operations = {
@@ -537,9 +557,11 @@ int ledger_open_url(const struct ledger_sql_options *options, struct ledger **re
                     struct complaint *complaint) {
     struct sql_ledger *ledger = calloc(1, sizeof(*ledger));
     assert(ledger);
-    ledger->ledger = (struct ledger){.operations = &operations,
-                                     .shared = &shared_operations,
-                                     .partitions = &partition_operations};
+    ledger->ledger =
+        (struct ledger){.operations = &operations,
+                        .shared = &shared_operations,
+                        .partitions = &partition_operations,
+                        .shows_unsynced = sql_server()->shows_unsynced && !bug_is(BUG_NO_BARRIER)};
     ledger->process = process_self();
     ledger->options = *options;
     ledger->options.lock_timeout_us = or_default(options->lock_timeout_us, 2 * US_PER_SECOND);

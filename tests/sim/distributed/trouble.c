@@ -45,6 +45,8 @@ static const struct kind kinds[TROUBLE_COUNT] = {
     [TROUBLE_SQL_CRASH_AFTER_COMMIT] = {"sql-crash-after-commit", 100, 0, false},
     [TROUBLE_SQL_CRASH] = {"sql-crash", 0, 2, false},
     [TROUBLE_SQL_SLOW] = {"sql-slow", 0, 2, false},
+    [TROUBLE_SQL_SYNC_LATE] = {"sql-sync-late", 20, 0, false},
+    [TROUBLE_SQL_CRASH_BEFORE_SYNC] = {"sql-crash-before-sync", 3, 0, false},
     [TROUBLE_SQL_CLOCK_STEP] = {"sql-clock-step", 0, 2, false},
     [TROUBLE_WORKER_KILLED] = {"worker-killed", 0, 4, false},
     [TROUBLE_WORKER_PAUSED] = {"worker-paused", 0, 4, true},
@@ -61,6 +63,7 @@ static const struct kind kinds[TROUBLE_COUNT] = {
     [TROUBLE_QUANTITY_NARROWED] = {"quantity-narrowed", 0, 2, false},
     [TROUBLE_PERIOD_CHANGED] = {"period-changed", 0, 2, false},
     [TROUBLE_SQL_IDLE_ENDED] = {"sql-idle-ended", 0, 0, false},
+    [TROUBLE_SQL_TAKEN_BACK] = {"sql-taken-back", 0, 0, false},
     [TROUBLE_WORKERS_MEET] = {"workers-meet", 0, 0, false},
     [TROUBLE_ADMISSION_LOST] = {"admission-lost", 0, 0, false},
     [TROUBLE_LATE_SETTLEMENT] = {"late-settlement", 0, 0, false},
@@ -317,6 +320,26 @@ static void on_sql_start(void *context, uint64_t word) {
 void trouble_sql_crash(void) {
     sql_server_crash();
     event_at(now_us() + random_between(dice(), 2000, 1200000), NULL, on_sql_start, NULL, 0);
+}
+
+static void on_crash_before_sync(void *context, uint64_t word) {
+    (void)context;
+    (void)word;
+    if (!world.over && sql_server()->up) {
+        trouble_sql_crash();
+    }
+}
+
+int64_t trouble_sql_sync(void) {
+    if (!trouble_strikes(TROUBLE_SQL_SYNC_LATE)) {
+        return random_between(dice(), 50, 3000);
+    }
+    int64_t late_us = random_between(dice(), 5000, 1500000);
+    if (trouble_strikes(TROUBLE_SQL_CRASH_BEFORE_SYNC)) {
+        event_at(now_us() + random_between(dice(), 1000, late_us), NULL, on_crash_before_sync, NULL,
+                 0);
+    }
+    return late_us;
 }
 
 static bool befall_sql(enum trouble what) {

@@ -38,6 +38,8 @@ enum trouble {
     TROUBLE_SQL_CRASH_AFTER_COMMIT,
     TROUBLE_SQL_CRASH,
     TROUBLE_SQL_SLOW,
+    TROUBLE_SQL_SYNC_LATE, /* what was committed is seen, and not durable for long */
+    TROUBLE_SQL_CRASH_BEFORE_SYNC,
     TROUBLE_SQL_CLOCK_STEP,
     /* programs */
     TROUBLE_WORKER_KILLED,
@@ -57,6 +59,7 @@ enum trouble {
     TROUBLE_PERIOD_CHANGED,
     /* what comes of the others by itself: counted, not drawn */
     TROUBLE_SQL_IDLE_ENDED,
+    TROUBLE_SQL_TAKEN_BACK, /* a crash has undone what was seen */
     TROUBLE_WORKERS_MEET,
     TROUBLE_ADMISSION_LOST,
     TROUBLE_LATE_SETTLEMENT, /* of an epoch that is over: dropped */
@@ -84,6 +87,7 @@ void trouble_end(void);
 int64_t trouble_redis_delay(void);
 int64_t trouble_hint_delay(void); /* besides */
 int64_t trouble_sql_delay(void);
+int64_t trouble_sql_sync(void); /* of the log, behind what was shown */
 bool trouble_is_apart(const struct process *process, const struct redis_server *server);
 /* A settlement of this process has written all of its rows. */
 void trouble_settler(struct process *process);
