@@ -4,11 +4,11 @@
  *   simulate-distributed [--seed N | --seeds N [--first N] | --seconds S] [--jobs N] [--trace]
  *                        [--bug NAME] [--result FILE]
  *
- * Real: src/issuer/redis*.c, reader, change; src/worker; src/partition; the decisions of
- * src/ledger/settle.c; src/redis/coupon.lua in Lua 5.1; the history checker.
- * A model: Redis' data, replicas and files; its client; the SQL server and the stores' way to it;
- * libuv's loops; threads, locks and clocks (one fiber after the other, at simulated moments);
- * HTTP, of which only batches of claims and lost answers are left.
+ * Real: src/issuer/redis*.c, sql.c (in a quarter of the runs), reader, change; src/worker;
+ * src/partition; the decisions of src/ledger/settle.c; src/redis/coupon.lua in Lua 5.1; the history
+ * checker. A model: Redis' data, replicas and files; its client; the SQL server and the stores' way
+ * to it; libuv's loops; threads, locks and clocks (one fiber after the other, at simulated
+ * moments); HTTP, of which only batches of claims and lost answers are left.
  *
  * With --bug it ends at the first violation: that is what it looks for. After SIGINT and SIGTERM it
  * tells what it has.

@@ -9,6 +9,7 @@
 
 static struct {
     struct program *first;
+    bool with_redis;
     uint64_t settlements; /* of all runs */
 } world;
 
@@ -62,15 +63,27 @@ static void fail_to_start(struct program *program) {
     event_at(now_us() + 1, NULL, on_kill, program->process, 0);
 }
 
-static void run_node(void *context) {
-    struct program *program = context;
+static int start_redis_issuer(struct program *program) {
     struct issuer_redis_options options;
     struct complaint complaint = {0};
     issuer_redis_options_default(&options);
     options.redis_url = "the model's";
     options.ledger = ledger_options();
     options.answer_timeout_us = program->answer_timeout_us;
-    if (issuer_redis_start(&options, &program->issuer, &complaint)) {
+    return issuer_redis_start(&options, &program->issuer, &complaint);
+}
+
+static int start_sql_issuer(struct program *program) {
+    struct issuer_sql_options options;
+    struct complaint complaint = {0};
+    issuer_sql_options_default(&options);
+    options.ledger = ledger_options();
+    return issuer_sql_start(&options, &program->issuer, &complaint);
+}
+
+static void run_node(void *context) {
+    struct program *program = context;
+    if (world.with_redis ? start_redis_issuer(program) : start_sql_issuer(program)) {
         fail_to_start(program);
     }
 }
@@ -234,8 +247,9 @@ static void program_add(enum program_kind kind, unsigned number) {
     life_begin(program);
 }
 
-void programs_begin(unsigned node_count, unsigned worker_count) {
+void programs_begin(unsigned node_count, unsigned worker_count, bool with_redis) {
     world.first = NULL;
+    world.with_redis = with_redis;
     for (unsigned i = 0; i < node_count; i++) {
         program_add(PROGRAM_NODE, i);
     }

@@ -1,5 +1,6 @@
-/* programs: the nodes and workers of a run: the product's issuer (src/issuer/redis*.c) and worker
- * (src/worker), started, stopped, killed and paused. For people.c, who use them, and trouble.c. */
+/* programs: the nodes and workers of a run: the product's issuers (src/issuer/redis*.c, sql.c) and
+ * worker (src/worker), started, stopped, killed and paused. For people.c, who use them, and
+ * trouble.c. */
 #ifndef SIM_DISTRIBUTED_PROGRAMS_H
 #define SIM_DISTRIBUTED_PROGRAMS_H
 
@@ -19,7 +20,8 @@ struct program {
     int64_t answer_timeout_us;
 };
 
-void programs_begin(unsigned node_count, unsigned worker_count);
+/* with_redis false: nodes of SQL mode. */
+void programs_begin(unsigned node_count, unsigned worker_count, bool with_redis);
 struct program *programs_first(void);
 struct program *program_of(const struct process *process);
 /* Any of them that is alive, paused ones too; NULL. */

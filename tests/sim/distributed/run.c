@@ -35,10 +35,11 @@ static void go_until(int64_t until_us) {
 struct run_result run(uint64_t seed) {
     world_begin(seed);
     int64_t trouble_until_us = now_us() + random_between(dice(), US_PER_SECOND, 4 * US_PER_SECOND);
-    trouble_begin(trouble_until_us);
+    bool with_redis = random_chance(dice(), 3, 4);
+    trouble_begin(trouble_until_us, with_redis);
     unsigned nodes = 1 + (unsigned)random_below(dice(), 3);
-    unsigned workers = 1 + (unsigned)random_below(dice(), 3);
-    programs_begin(nodes, workers);
+    unsigned workers = with_redis ? 1 + (unsigned)random_below(dice(), 3) : 0;
+    programs_begin(nodes, workers, with_redis);
     people_begin(trouble_until_us);
     go_until(trouble_until_us);
     trouble_end();

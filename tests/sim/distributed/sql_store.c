@@ -390,6 +390,9 @@ static int write_issues(struct ledger *base, const struct issue_row *rows, size_
     int status = change_statement(ledger, complaint);
     if (status == STATUS_OK) {
         status = sql_write(ledger->session, rows, row_count, counts, coupon_count, complaint);
+        if (!ledger->wanted) { /* no cursor will follow */
+            trouble_settler(ledger->process);
+        }
         sql_statement_done();
     }
     return status;
@@ -589,7 +592,7 @@ int __wrap_ledger_settle(struct ledger *ledger, struct settlement *settlement,
     uint64_t epoch = settlement->cursor ? settlement->cursor->epoch : 0;
     sql_ledger_of(ledger)->wanted = settlement->cursor;
     int status = __real_ledger_settle(ledger, settlement, complaint);
-    if (status == STATUS_NOT_FOUND && settlement->cursor->epoch > epoch) {
+    if (settlement->cursor && status == STATUS_NOT_FOUND && settlement->cursor->epoch > epoch) {
         trouble_count(TROUBLE_LATE_SETTLEMENT);
     }
     return status;

@@ -428,25 +428,26 @@ static void on_idle_look(void *context, uint64_t word) {
 /* ---- a run ---- */
 
 /* Some runs have nothing, some all of it, most some kinds. */
-static void kinds_draw(void) {
+static void kinds_draw(bool with_redis) {
     uint64_t sort = random_below(dice(), 20);
     uint64_t likely = sort == 0 ? 0 : sort == 1 ? 8 : 1 + random_below(dice(), 3);
     bool keeps_all = random_chance(dice(), 1, 3);
     world.keeps_all = true;
     for (enum trouble what = 0; what < TROUBLE_COUNT; what++) {
-        bool drawn = kinds[what].one_in > 0 || kinds[what].times > 0;
+        bool drawn = (kinds[what].one_in > 0 || kinds[what].times > 0) &&
+                     (with_redis || what > TROUBLE_REDIS_CLOCK_STEP);
         world.enabled[what] =
             drawn && random_below(dice(), 8) < likely && !(keeps_all && kinds[what].loses);
         world.keeps_all &= !world.enabled[what] || !kinds[what].loses;
     }
 }
 
-void trouble_begin(int64_t until_us) {
+void trouble_begin(int64_t until_us, bool with_redis) {
     world.over = false;
     world.apart_count = 0;
     world.redis_delay_us = random_between(dice(), 40, 400);
     world.sql_delay_us = random_between(dice(), 80, 1200);
-    kinds_draw();
+    kinds_draw(with_redis);
     for (enum trouble what = 0; what < TROUBLE_COUNT; what++) {
         uint64_t times = world.enabled[what] && kinds[what].times > 0
                              ? 1 + random_below(dice(), kinds[what].times)

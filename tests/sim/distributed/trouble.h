@@ -67,8 +67,9 @@ enum trouble {
 };
 const char *trouble_name(enum trouble what);
 
-/* Draws the run's kinds and times. They end at `until_us`. */
-void trouble_begin(int64_t until_us);
+/* Draws the run's kinds and times, of a run without Redis those that it can have. They end at
+ * `until_us`. */
+void trouble_begin(int64_t until_us, bool with_redis);
 /* Whether this kind happens here and now; counts it. */
 bool trouble_strikes(enum trouble what);
 void trouble_count(enum trouble what);
