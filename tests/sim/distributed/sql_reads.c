@@ -1,6 +1,8 @@
 /* The reads of the model's store, each of one statement: see sql_store.h. */
 #include "sim/distributed/sql_store.h"
 
+#include "sim/distributed/bugs.h"
+
 /* A read of one statement; the caller copies what it finds at once and then comes back. */
 static int read_begin(struct sql_ledger *ledger) {
     for (int attempt = 0;; attempt++) {
@@ -146,4 +148,52 @@ int sql_rejects_count(struct ledger *base, uint64_t *ret_count) {
         sql_statement_done();
     }
     return status;
+}
+
+/* ---- within a settlement or a look ---- */
+
+int sql_settle_coupons_read(struct ledger *base, struct settle_coupon *coupons, size_t count,
+                            int64_t *ret_now_us, struct complaint *complaint) {
+    int status = sql_statement(sql_ledger_of(base), complaint);
+    if (status < 0) {
+        return status;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct sql_coupon *coupon = sql_coupon_find(coupons[i].id);
+        if (coupon && coupon->record.archived_us == 0) {
+            const struct coupon_record *record = &coupon->record;
+            bool more = bug_is(BUG_QUANTITY_OFF_BY_ONE) && record->total_quantity >= 0;
+            coupons[i] = (struct settle_coupon){
+                .id = record->id,
+                .known = true,
+                .paused = record->paused,
+                .total_quantity = record->total_quantity + more,
+                .issued_quantity = record->issued_quantity,
+                .issue_start_us = record->issue_start_us,
+                .issue_end_us = record->issue_end_us,
+                .latest_us = sql_coupon_latest_us(coupon),
+            };
+        }
+    }
+    *ret_now_us = sql_clock_us();
+    sql_statement_done();
+    return STATUS_OK;
+}
+
+int sql_holders_read(struct ledger *base, const struct settle_claim *claims, size_t count,
+                     settle_holder holder, void *context, struct complaint *complaint) {
+    int status = sql_statement(sql_ledger_of(base), complaint);
+    if (status < 0) {
+        return status;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct sql_coupon *coupon =
+            claims[i].raw.size == 0 ? sql_coupon_find(claims[i].coupon_id) : NULL;
+        const struct sql_issue *issue = coupon ? sql_issue_of(coupon, claims[i].user_id) : NULL;
+        if (issue) {
+            holder(context, &issue->row);
+        }
+    }
+    sql_statement_done();
+    return STATUS_OK;
 }

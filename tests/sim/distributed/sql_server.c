@@ -270,8 +270,10 @@ static int64_t log_add(const struct sql_writes *writes, int64_t delay_us) {
 
 int64_t sql_commit(struct sql_session *session) {
     assert(session->open && session->in_transaction);
-    int64_t synced_us =
-        log_add(&session->writes, world.server.shows_unsynced ? trouble_sql_sync() : 0);
+    int64_t synced_us = now_us(); /* nothing written is nothing to sync */
+    if (!sql_writes_nothing(&session->writes)) {
+        synced_us = log_add(&session->writes, world.server.shows_unsynced ? trouble_sql_sync() : 0);
+    }
     sql_rollback(session); /* drops the locks */
     return synced_us;
 }

@@ -337,52 +337,6 @@ static int coupons_lock(struct ledger *base, const uint64_t *ids, size_t count,
     return status;
 }
 
-static int coupons_read(struct ledger *base, struct settle_coupon *coupons, size_t count,
-                        int64_t *ret_now_us, struct complaint *complaint) {
-    int status = sql_statement(sql_ledger_of(base), complaint);
-    if (status < 0) {
-        return status;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct sql_coupon *coupon = sql_coupon_find(coupons[i].id);
-        if (coupon && coupon->record.archived_us == 0) {
-            const struct coupon_record *record = &coupon->record;
-            bool more = bug_is(BUG_QUANTITY_OFF_BY_ONE) && record->total_quantity >= 0;
-            coupons[i] = (struct settle_coupon){
-                .id = record->id,
-                .known = true,
-                .paused = record->paused,
-                .total_quantity = record->total_quantity + more,
-                .issued_quantity = record->issued_quantity,
-                .issue_start_us = record->issue_start_us,
-                .issue_end_us = record->issue_end_us,
-                .latest_us = sql_coupon_latest_us(coupon),
-            };
-        }
-    }
-    *ret_now_us = sql_clock_us();
-    sql_statement_done();
-    return STATUS_OK;
-}
-
-static int holders_read(struct ledger *base, const struct settle_claim *claims, size_t count,
-                        settle_holder holder, void *context, struct complaint *complaint) {
-    int status = sql_statement(sql_ledger_of(base), complaint);
-    if (status < 0) {
-        return status;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct sql_coupon *coupon =
-            claims[i].raw.size == 0 ? sql_coupon_find(claims[i].coupon_id) : NULL;
-        const struct sql_issue *issue = coupon ? sql_issue_of(coupon, claims[i].user_id) : NULL;
-        if (issue) {
-            holder(context, &issue->row);
-        }
-    }
-    sql_statement_done();
-    return STATUS_OK;
-}
-
 static int write_issues(struct ledger *base, const struct issue_row *rows, size_t row_count,
                         const struct issued_count *counts, size_t coupon_count,
                         struct complaint *complaint) {
@@ -488,15 +442,17 @@ static int change_write(void *context, struct complaint *complaint) {
     return STATUS_OK;
 }
 
+/* UPDATE probes, for which nobody waits. */
 static int probe_write(void *context, struct complaint *complaint) {
-    int status = change_statement(context, complaint);
+    struct sql_ledger *ledger = context;
+    int status = change_statement(ledger, complaint);
     if (status == STATUS_OK) {
+        ledger->session->writes.probes = true;
         sql_statement_done();
     }
     return status;
 }
 
-/* UPDATE probes, for which nobody waits. */
 static int probe(struct ledger *base, struct complaint *complaint) {
     return transact(base, probe_write, base, complaint);
 }
@@ -537,8 +493,8 @@ static const struct ledger_shared_operations shared_operations = {
     .cursor_lock = cursor_lock,
     .cursor_move = cursor_move,
     .coupons_lock = coupons_lock,
-    .coupons_read = coupons_read,
-    .holders_read = holders_read,
+    .coupons_read = sql_settle_coupons_read,
+    .holders_read = sql_holders_read,
     .write = write_issues,
     .rejects_write = rejects_write,
     .now_us = sql_now_read,

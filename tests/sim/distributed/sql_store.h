@@ -45,5 +45,9 @@ int sql_holding_read(struct ledger *base, uint64_t coupon_id, struct slice user_
 int sql_rejects_read(struct ledger *base, const struct reject_place *after, size_t limit,
                      struct reject_record *ret_rejects, size_t *ret_count);
 int sql_rejects_count(struct ledger *base, uint64_t *ret_count);
+int sql_settle_coupons_read(struct ledger *base, struct settle_coupon *coupons, size_t count,
+                            int64_t *ret_now_us, struct complaint *complaint);
+int sql_holders_read(struct ledger *base, const struct settle_claim *claims, size_t count,
+                     settle_holder holder, void *context, struct complaint *complaint);
 
 #endif

@@ -76,6 +76,11 @@ int64_t sql_coupon_latest_us(const struct sql_coupon *coupon) {
 
 /* ---- writing ---- */
 
+bool sql_writes_nothing(const struct sql_writes *writes) {
+    return writes->row_count == 0 && writes->count_count == 0 && writes->reject_count == 0 &&
+           !writes->writes_cursor && !writes->raises_epoch && !writes->change && !writes->probes;
+}
+
 static void write_issues(struct sql_tables *tables, const struct sql_writes *writes) {
     for (size_t i = 0; i < writes->row_count; i++) {
         const struct issue_row *row = &writes->rows[i];

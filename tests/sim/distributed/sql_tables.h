@@ -59,7 +59,10 @@ struct sql_writes {
     bool writes_cursor;
     bool raises_epoch;                  /* … or begins anew */
     const struct coupon_record *change; /* of a coupon */
+    bool probes;                        /* a row that nobody reads */
 };
+
+bool sql_writes_nothing(const struct sql_writes *writes);
 
 /* Of the world's memory: room for `more` of an array that grows. */
 void *sql_grown(void *array, size_t count, size_t more, size_t *capacity, size_t size);
