@@ -193,10 +193,12 @@ static void free_leftovers(struct redis_issuer *issuer) {
         free(issuer->door.questions);
         issuer->door.questions = next;
     }
-    while (issuer->door.loading) {
-        struct loading *next = issuer->door.loading->next;
-        free(issuer->door.loading);
-        issuer->door.loading = next;
+    for (unsigned p = 0; p < PARTITION_COUNT; p++) {
+        while (issuer->door.loading[p]) {
+            struct loading *next = issuer->door.loading[p]->next;
+            free(issuer->door.loading[p]);
+            issuer->door.loading[p] = next;
+        }
     }
 }
 

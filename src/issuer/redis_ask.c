@@ -176,7 +176,7 @@ void door_open_first(struct redis_issuer *issuer, unsigned partition, struct sea
 }
 
 static struct loading *loading_find(struct door *door, uint64_t coupon_id) {
-    struct loading *loading = door->loading;
+    struct loading *loading = door->loading[partition_of(coupon_id)];
     while (loading && loading->coupon_id != coupon_id) {
         loading = loading->next;
     }
@@ -185,9 +185,17 @@ static struct loading *loading_find(struct door *door, uint64_t coupon_id) {
 
 static void load_first(struct redis_issuer *issuer, struct ask *ask, struct seat_list *seats) {
     struct door *door = &issuer->door;
+    unsigned partition = partition_of(ask->coupon_id);
     struct loading *loading = loading_find(door, ask->coupon_id);
     if (loading) {
         seat_append(&loading->seats, seats);
+        return;
+    }
+    if (door->loading_count[partition] >= LOADING_MAX) {
+        struct seat *seat;
+        while ((seat = seat_pop(seats)) != NULL) {
+            door_finish(issuer, seat, VERDICT_OVERLOADED);
+        }
         return;
     }
     struct keeper_errand *errand = calloc(1, sizeof(*errand));
@@ -199,10 +207,11 @@ static void load_first(struct redis_issuer *issuer, struct ask *ask, struct seat
     }
     loading->coupon_id = ask->coupon_id;
     seat_append(&loading->seats, seats);
-    loading->next = door->loading;
-    door->loading = loading;
+    loading->next = door->loading[partition];
+    door->loading[partition] = loading;
+    door->loading_count[partition]++;
     errand->kind = ERRAND_LOAD;
-    errand->partition = partition_of(ask->coupon_id);
+    errand->partition = partition;
     errand->coupon_id = ask->coupon_id;
     errand->epoch = ask->epoch;
     keeper_errand(issuer, errand);

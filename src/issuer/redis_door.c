@@ -115,7 +115,7 @@ static void opened(struct redis_issuer *issuer, const struct keeper_errand *erra
 
 static void loaded(struct redis_issuer *issuer, const struct keeper_errand *errand) {
     struct door *door = &issuer->door;
-    struct loading **place = &door->loading;
+    struct loading **place = &door->loading[errand->partition];
     assert(*place);
     while ((*place)->coupon_id != errand->coupon_id) {
         place = &(*place)->next;
@@ -125,6 +125,7 @@ static void loaded(struct redis_issuer *issuer, const struct keeper_errand *erra
     struct seat_list seats = loading->seats;
     struct seat *seat;
     *place = loading->next;
+    door->loading_count[errand->partition]--;
     free(loading);
     if (errand->status == STATUS_OK) {
         door_ask(issuer, &seats);
@@ -232,8 +233,10 @@ static void on_tick(uv_timer_t *timer) {
     int64_t now_us = clock_monotonic_us();
     heed_epochs(issuer);
     waiting_look(issuer, now_us);
-    for (struct loading *loading = door->loading; loading; loading = loading->next) {
-        end_late(issuer, &loading->seats, now_us);
+    for (unsigned p = 0; p < PARTITION_COUNT; p++) {
+        for (struct loading *loading = door->loading[p]; loading; loading = loading->next) {
+            end_late(issuer, &loading->seats, now_us);
+        }
     }
     retry_when_due(issuer, now_us);
     judge_state(issuer);

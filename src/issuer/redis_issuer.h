@@ -123,6 +123,10 @@ struct keeper_errand *errand_pop(struct errand_list *list);
 
 /* ---- the parts ---- */
 
+/* Coupons of one partition that may wait to be loaded; claims of others are refused meanwhile. It
+ * bounds what claims of coupons that nobody knows leave to do when they have their answers. */
+enum { LOADING_MAX = 64 };
+
 /* Claims that wait for a coupon to be loaded. */
 struct loading {
     struct loading *next;
@@ -148,13 +152,15 @@ struct door {
     struct seat_list full[PARTITION_COUNT]; /* all seats taken, not all settled, and the like */
     struct seat_list opening[PARTITION_COUNT];
     bool opening_asked[PARTITION_COUNT];
-    struct loading *loading; /* claims of coupons that Redis does not know yet */
-    struct slice *words;     /* of the call that is made */
+    struct loading *loading[PARTITION_COUNT]; /* claims of coupons that Redis does not know yet */
+    unsigned loading_count[PARTITION_COUNT];  /* at most LOADING_MAX */
+    struct slice *words;                      /* of the call that is made */
     struct partition_issued issued[PARTITION_ENTRIES_MAX]; /* of the message that is heard */
     struct seat_list retry;                                /* Redis gave no answer: after a pause */
     int64_t retry_at_us;
     size_t open_batches;
-    struct question *questions; /* all that are out, and some that are back */
+    struct question *questions;   /* all that are out, and some that are back … */
+    atomic_size_t question_count; /* … at most options.queue_max */
     pthread_mutex_t lock;
     struct job_list submitted; /* guarded by lock, as are the next two … */
     struct question_list answered;

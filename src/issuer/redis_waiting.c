@@ -128,6 +128,7 @@ static void look_at_questions(struct redis_issuer *issuer, int64_t now_us) {
         }
         if (question->back) {
             *place = question->next_out;
+            issuer->door.question_count--;
             free(question);
         } else {
             place = &question->next_out;
@@ -149,13 +150,20 @@ static struct slice text_keep(char *room, struct slice text) {
     return (struct slice){room, text.size};
 }
 
-static struct question *question_new(struct door *door, struct seat *seat) {
+/* NULL: there is no memory for it, or as many are out, most of them nobody's any more since the
+ * ledger is silent. */
+static struct question *question_new(struct redis_issuer *issuer, struct seat *seat) {
+    struct door *door = &issuer->door;
     const struct claim *claim = seat->claim;
     assert(claim->user_id.size <= USER_ID_MAX && claim->request_key.size <= REQUEST_KEY_MAX);
-    struct question *question = calloc(1, sizeof(*question));
+    struct question *question = NULL;
+    if (door->question_count < issuer->options.queue_max) {
+        question = calloc(1, sizeof(*question));
+    }
     if (!question) {
         return NULL;
     }
+    door->question_count++;
     question->seat = seat;
     question->coupon_id = claim->coupon_id;
     question->epoch = seat->epoch;
@@ -178,7 +186,7 @@ void waiting_ask(struct redis_issuer *issuer, struct seat_list *seats) {
     struct question_list questions = {0};
     struct seat *seat;
     while ((seat = seat_pop(seats)) != NULL) {
-        struct question *question = question_new(&issuer->door, seat);
+        struct question *question = question_new(issuer, seat);
         if (question) {
             question_push(&questions, question);
         } else {

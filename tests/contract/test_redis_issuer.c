@@ -1,6 +1,7 @@
 /* What the redis issuer tells claimers when Redis answers late, not at all, or in another form than
  * coupon.lua does, and when the ledger is silent: never a refusal that is not true (I6), never two
  * issues (I2), and by itself ready again. */
+#include "issuer/redis_issuer.h"
 #include "redis_scene.h"
 #include "scripted.h"
 
@@ -386,6 +387,59 @@ static void nobody_waits_for_a_silent_ledger_beyond_the_deadline(void **state) {
     scene_end(&scene);
 }
 
+/* Questions outlive the claims that wait for their answers, and may not grow for ever. */
+static void the_ledger_is_asked_about_as_many_claims_as_may_wait(void **state) {
+    enum { ROOM = 2 };
+    static const char unsure[] = "*8|$2|ok|$1|0|$1|1|$1|0|$1|x|$1|x|$1|x|$1|x|";
+    struct scene scene;
+    struct crowd crowd;
+    scene_warm(&scene, state, LONG_MS);
+    scene_stop(&scene);
+    struct issuer_redis_options options = scene_options(&scene, state);
+    options.queue_max = ROOM;
+    options.answer_timeout_us = SHORT_MS * INT64_C(1000);
+    scene_start_with(&scene, &options);
+    assert_claimed(&scene, "first", VERDICT_ALREADY_ISSUED, 1);
+    const struct redis_issuer *issuer = (const struct redis_issuer *)scene.issuer;
+    wait_until(atomic_load(&issuer->door.question_count) == 0);
+    void *locked = partitions_locked(state);
+    scripted("coupon_claim", SCRIPTED_SAYS, unsure, 1);
+    crowd_begin(&scene, &crowd, "crowd", CROWD_MAX); /* all at once: it is alone */
+    wait_until(atomic_load(&issuer->door.question_count) == ROOM);
+    crowd_unsettled(&scene, &crowd);
+    for (size_t i = 0; i < CROWD_MAX; i++) {
+        assert_int_equal(crowd.claims[i].verdict, VERDICT_STORAGE_UNAVAILABLE);
+    }
+    session_end(locked);
+    wait_until(atomic_load(&issuer->door.question_count) == 0);
+    scene_stop_and_start(&scene, state, LONG_MS);
+    assert_claimed(&scene, "crowd-0", VERDICT_ISSUED, 2);
+    scene_end(&scene);
+}
+
+/* Who finds no room for a question is asked about when there is some. */
+static void whoever_finds_no_room_for_a_question_is_asked_about_later(void **state) {
+    enum { ROOM = 1 };
+    static const char unsure[] = "*8|$2|ok|$1|0|$1|1|$1|0|$1|x|$1|x|$1|x|$1|x|";
+    struct scene scene;
+    struct crowd crowd;
+    scene_warm(&scene, state, LONG_MS);
+    scene_stop(&scene);
+    struct issuer_redis_options options = scene_options(&scene, state);
+    options.queue_max = ROOM;
+    options.answer_timeout_us = LONG_MS * INT64_C(1000);
+    scene_start_with(&scene, &options);
+    assert_claimed(&scene, "first", VERDICT_ALREADY_ISSUED, 1);
+    scripted("coupon_claim", SCRIPTED_SAYS, unsure, 1);
+    crowd_begin(&scene, &crowd, "crowd", CROWD_MAX);
+    crowd_settled(&scene, &crowd);
+    for (size_t i = 0; i < CROWD_MAX; i++) {
+        assert_int_equal(crowd.claims[i].verdict, VERDICT_ISSUED);
+    }
+    assert_true(scripted_end());
+    scene_end(&scene);
+}
+
 static void a_stop_answers_what_is_in_hand(void **state) {
     struct scene scene;
     struct crowd crowd, late;
@@ -429,6 +483,8 @@ int main(void) {
         cmocka_unit_test(messages_that_are_not_about_a_claim_do_not_answer_it),
         cmocka_unit_test(a_claim_that_was_lost_with_its_queue_is_admitted_anew),
         cmocka_unit_test(nobody_waits_for_a_silent_ledger_beyond_the_deadline),
+        cmocka_unit_test(the_ledger_is_asked_about_as_many_claims_as_may_wait),
+        cmocka_unit_test(whoever_finds_no_room_for_a_question_is_asked_about_later),
         cmocka_unit_test(a_refusal_is_looked_at_by_the_clock_that_refused),
         cmocka_unit_test(what_redis_refuses_and_the_ledger_does_not_is_asked_again_at_leisure),
         cmocka_unit_test(a_stop_answers_what_is_in_hand),

@@ -1,5 +1,6 @@
 /* What the redis issuer's keeper does: changes of coupons, gates that nobody has a claim for,
  * figures; and how much may wait for the door and for it. */
+#include "issuer/redis_issuer.h"
 #include "redis_scene.h"
 #include "scripted.h"
 
@@ -131,33 +132,48 @@ static void more_commands_than_may_wait_are_refused_at_once(void **state) {
     scene_end(&scene);
 }
 
-enum { STRANGERS = 400 }; /* claims, each of another coupon that is not there */
+/* ---- claims of coupons that nobody knows ---- */
+
+enum { STRANGE_PARTITIONS = 8, STRANGERS = STRANGE_PARTITIONS * LOADING_MAX };
+
+/* Claims, each of another coupon that is not there. */
+struct strangers {
+    struct claim claims[STRANGERS];
+    struct claim_batch batch;
+    struct handed handed;
+};
+
+/* The first of so many coupons of each of the partitions behind that of the scene's coupon. */
+static void strangers_begin(struct scene *scene, struct strangers *strangers, unsigned partitions,
+                            size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        uint64_t behind = 1 + i % partitions + (1000 + i / partitions) * PARTITION_COUNT;
+        strangers->claims[i] =
+            (struct claim){.coupon_id = scene->coupon_id + behind, .user_id = slice_of("stranger")};
+    }
+    strangers->batch = (struct claim_batch){
+        .job = {.kind = JOB_CLAIMS}, .claims = strangers->claims, .count = count};
+    handed_begin(scene, &strangers->handed, &strangers->batch.job);
+}
+
+static void assert_unknown(struct strangers *strangers) {
+    wait_until(handed_is_done(&strangers->handed));
+    for (size_t i = 0; i < strangers->batch.count; i++) {
+        assert_int_equal(strangers->claims[i].verdict, VERDICT_NO_SUCH_COUPON);
+    }
+}
 
 struct pause_among_strangers {
     struct scene *scene;
-    struct claim claims[STRANGERS];
-    struct claim_batch batch;
-    struct handed strangers;
+    struct strangers strangers;
     struct command pause;
     struct handed paused;
 };
 
-/* Of coupons of one partition, which is not that of the scene's coupon. */
-static void begin_strangers(struct pause_among_strangers *among, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        among->claims[i] =
-            (struct claim){.coupon_id = among->scene->coupon_id + 1 + (1000 + i) * PARTITION_COUNT,
-                           .user_id = slice_of("stranger")};
-    }
-    among->batch =
-        (struct claim_batch){.job = {.kind = JOB_CLAIMS}, .claims = among->claims, .count = count};
-    handed_begin(among->scene, &among->strangers, &among->batch.job);
-}
-
 /* In the keeper's thread, which is held up so long. */
 static void begin_pause_behind_strangers(void *context) {
     struct pause_among_strangers *among = context;
-    begin_strangers(among, STRANGERS);
+    strangers_begin(among->scene, &among->strangers, STRANGE_PARTITIONS, STRANGERS);
     usleep(300000); /* until Redis has said of all that it does not know their coupons */
     among->pause = (struct command){.job = {.kind = JOB_COUPON_CHANGE}, .patch_set = PATCH_PAUSED};
     among->pause.coupon.id = among->scene->coupon_id;
@@ -170,18 +186,56 @@ static void claims_of_unknown_coupons_keep_nobody_from_pausing_one(void **state)
     struct scene scene;
     scene_warm(&scene, state, LONG_MS);
     among.scene = &scene;
-    begin_strangers(&among, 1); /* opens the gate */
-    wait_until(handed_is_done(&among.strangers));
-    assert_int_equal(among.claims[0].verdict, VERDICT_NO_SUCH_COUPON);
+    strangers_begin(&scene, &among.strangers, STRANGE_PARTITIONS, STRANGE_PARTITIONS);
+    assert_unknown(&among.strangers); /* and the gates are open */
     scripted_before("coupon_close", begin_pause_behind_strangers, &among);
     assert_int_equal(pause_coupon(&scene, false), STATUS_OK);
     wait_until(handed_is_done(&among.paused));
-    assert_false(handed_is_done(&among.strangers));
+    assert_false(handed_is_done(&among.strangers.handed));
     assert_int_equal(among.pause.status, STATUS_OK);
-    wait_until(handed_is_done(&among.strangers));
-    for (size_t i = 0; i < STRANGERS; i++) {
-        assert_int_equal(among.claims[i].verdict, VERDICT_NO_SUCH_COUPON);
+    assert_unknown(&among.strangers);
+    scene_end(&scene);
+}
+
+struct strangers_too_many {
+    struct scene *scene;
+    struct strangers strangers;
+    struct claim claims[2];
+    struct claim_batch batches[2];
+    struct handed handed[2];
+};
+
+/* One of a coupon more than may be looked up at a time, and one of the first that is. */
+static void begin_too_many(void *context) {
+    struct strangers_too_many *many = context;
+    strangers_begin(many->scene, &many->strangers, 1, LOADING_MAX);
+    uint64_t first = many->strangers.claims[0].coupon_id;
+    for (size_t i = 0; i < COUNT_OF(many->claims); i++) {
+        uint64_t id = i == 0 ? first + (uint64_t)LOADING_MAX * PARTITION_COUNT : first;
+        many->claims[i] = (struct claim){.coupon_id = id, .user_id = slice_of("one more")};
+        many->batches[i] = (struct claim_batch){
+            .job = {.kind = JOB_CLAIMS}, .claims = &many->claims[i], .count = 1};
+        handed_begin(many->scene, &many->handed[i], &many->batches[i].job);
     }
+    wait_until(handed_is_done(&many->handed[0])); /* it has not waited for the keeper */
+}
+
+static void more_coupons_than_may_be_looked_up_are_refused_at_once(void **state) {
+    static struct strangers_too_many many;
+    struct scene scene;
+    scene_warm(&scene, state, LONG_MS);
+    many.scene = &scene;
+    strangers_begin(&scene, &many.strangers, 1, 1);
+    assert_unknown(&many.strangers);
+    for (int turn = 0; turn < 2; turn++) { /* then there is room again */
+        scripted_before("coupon_close", begin_too_many, &many);
+        assert_int_equal(pause_coupon(&scene, false), STATUS_OK);
+        assert_unknown(&many.strangers);
+        wait_until(handed_is_done(&many.handed[1]));
+        assert_int_equal(many.claims[0].verdict, VERDICT_OVERLOADED);
+        assert_int_equal(many.claims[1].verdict, VERDICT_NO_SUCH_COUPON);
+    }
+    assert_claimed(&scene, "second", VERDICT_ISSUED, 2);
     scene_end(&scene);
 }
 
@@ -281,6 +335,7 @@ int main(void) {
         cmocka_unit_test(without_redis_changes_are_made_and_claims_refused),
         cmocka_unit_test(more_commands_than_may_wait_are_refused_at_once),
         cmocka_unit_test(claims_of_unknown_coupons_keep_nobody_from_pausing_one),
+        cmocka_unit_test(more_coupons_than_may_be_looked_up_are_refused_at_once),
         cmocka_unit_test(the_keeper_opens_lost_gates_by_itself),
         cmocka_unit_test(figures_stay_as_they_were_while_redis_does_not_tell),
         cmocka_unit_test(only_what_is_alone_may_be_more_than_may_wait),
