@@ -26,6 +26,7 @@ struct queued {
 /* A coupon from a COMMIT on. */
 struct standing {
     int64_t from_us;
+    int64_t told_us; /* a change: when its operator was; else from_us */
     uint32_t issued;
     struct coupon_revision terms;
 };
@@ -34,6 +35,7 @@ struct standings {
     struct standing *list;
     size_t count;
     size_t capacity;
+    bool holder_refused; /* where that was excused */
 };
 
 #define QUEUED_BUCKETS 512
@@ -83,7 +85,7 @@ static struct standings *standings_of(const struct sql_coupon *coupon) {
     return NULL;
 }
 
-static void standing_add(const struct sql_coupon *coupon, int64_t from_us) {
+static struct standing *standing_add(const struct sql_coupon *coupon, int64_t from_us) {
     struct standings *standings = standings_of(coupon);
     if (standings->count == standings->capacity) {
         size_t capacity = standings->capacity ? 2 * standings->capacity : 64;
@@ -94,8 +96,10 @@ static void standing_add(const struct sql_coupon *coupon, int64_t from_us) {
         standings->list = list;
         standings->capacity = capacity;
     }
-    standings->list[standings->count++] = (struct standing){
-        from_us, (uint32_t)coupon->issue_count, coupon->revisions[coupon->revision_count - 1]};
+    struct standing *standing = &standings->list[standings->count++];
+    *standing = (struct standing){from_us, from_us, (uint32_t)coupon->issue_count,
+                                  coupon->revisions[coupon->revision_count - 1]};
+    return standing;
 }
 
 static bool is_sold_out(const struct standing *standing, int64_t from_us) {
@@ -134,7 +138,8 @@ static int64_t stale_us(const struct sql_coupon *coupon) {
     return may_be ? STALE_US_MAX : 0;
 }
 
-/* Whether it was so at any moment from then to now. */
+/* Whether it was so at any moment from then to now. A change may be heeded before its operator is
+ * told, and need not be. */
 static bool was(const struct sql_coupon *coupon, int64_t from_us,
                 bool (*is)(const struct standing *standing, int64_t from_us)) {
     const struct standings *standings = standings_of(coupon);
@@ -143,7 +148,7 @@ static bool was(const struct sql_coupon *coupon, int64_t from_us,
         if (is(&standings->list[i - 1], from_us)) {
             return true;
         }
-        if (standings->list[i - 1].from_us < from_us) {
+        if (standings->list[i - 1].told_us < from_us) {
             return false;
         }
     }
@@ -286,7 +291,17 @@ void oracle_changed(const struct sql_coupon *coupon) {
     trace("coupon %llu is at version %u: of %lld, %s", (unsigned long long)terms->coupon_id,
           terms->version, (long long)terms->total_quantity, terms->paused ? "paused" : "open");
     world.changed[partition_of(terms->coupon_id)] = true;
-    standing_add(coupon, now_us());
+    standing_add(coupon, now_us())->told_us = now_us() + STALE_US_MAX; /* or else sooner */
+}
+
+void oracle_change_told(uint64_t coupon_id, uint32_t version) {
+    struct standings *standings = standings_of(sql_coupon_recorded(coupon_id));
+    for (size_t i = standings->count; i > 0; i--) {
+        struct standing *standing = &standings->list[i - 1];
+        if (standing->terms.version == version && standing->told_us > now_us()) {
+            standing->told_us = now_us();
+        }
+    }
 }
 
 static bool is_rejected(const struct queued *queued, size_t at) {
@@ -400,7 +415,9 @@ static void judge_refusal(const struct claim *claim, const struct sql_coupon *co
                          word, (int)claim->user_id.size, claim->user_id.bytes,
                          (unsigned long long)coupon->record.id);
     }
-    if (issue && issue->committed_us < asked_us && !may_be_unheard_of(issue, asked_us)) {
+    bool holds = issue && issue->committed_us < asked_us;
+    standings_of(coupon)->holder_refused |= holds && may_be_unheard_of(issue, asked_us);
+    if (holds && !may_be_unheard_of(issue, asked_us)) {
         oracle_violation("I7: %.*s holds rank %u of coupon %llu and was told %s",
                          (int)claim->user_id.size, claim->user_id.bytes, issue->row.reference.rank,
                          (unsigned long long)coupon->record.id, word);
@@ -526,7 +543,7 @@ static bool is_tolerable(const struct history_violation *violation) {
         violation->code == HISTORY_SOLD_OUT_UNTRUE || violation->code == HISTORY_PAUSED_UNTRUE ||
         violation->code == HISTORY_NOT_STARTED_UNTRUE || violation->code == HISTORY_ENDED_UNTRUE ||
         violation->code == HISTORY_CONTRADICTION;
-    return terms && coupon && stale_us(coupon) > 0;
+    return terms && coupon && (stale_us(coupon) > 0 || standings_of(coupon)->holder_refused);
 }
 
 static void on_found(void *context, const struct history_violation *violation) {

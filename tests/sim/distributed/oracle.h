@@ -39,6 +39,8 @@ void oracle_epoch_raised(const struct ledger_cursor *before, bool by_change);
 
 /* A claim that came in at `asked_us`. */
 void oracle_answered(const struct claim *claim, int64_t asked_us);
+/* A change of the coupon, which has this version by it. */
+void oracle_change_told(uint64_t coupon_id, uint32_t version);
 /* The status of a claim that was admitted. */
 void oracle_status(const struct command *command);
 

@@ -317,7 +317,11 @@ static void on_change_told(void *context, uint64_t word) {
 }
 
 static void change_done(struct job *job) {
-    trace("the operator is told %d", ((struct command *)job)->status);
+    const struct command *command = (const struct command *)job;
+    trace("the operator is told %d", command->status);
+    if (command->status == STATUS_OK) {
+        oracle_change_told(command->coupon.id, command->coupon.version);
+    }
     event_at(now_us() + network_us(), NULL, on_change_told, job, 0);
 }
 

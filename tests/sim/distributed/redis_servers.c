@@ -228,6 +228,20 @@ void server_crash(struct redis_server *server) {
     clients_cut(server);
 }
 
+/* Both logs begin anew, so that they tell how far the one is behind the other. */
+void server_follow(struct redis_server *server, struct redis_server *master) {
+    assert(server != master && master->master);
+    server->master = false;
+    server->following = master;
+    server->link++;
+    server->up = true;
+    server->data = redis_data_copy(master->data);
+    server->library = master->library;
+    memcpy(server->replid, master->replid, sizeof(server->replid));
+    keep_from_now(server);
+    keep_from_now(master);
+}
+
 size_t server_start(struct redis_server *server) {
     int64_t until_us = INT64_MIN;
     size_t lost = 0;
@@ -254,6 +268,11 @@ size_t server_start(struct redis_server *server) {
     server->full = server->disk_failed = false;
     server->paused_until_us = 0;
     replid_draw(server);
+    for (unsigned i = 0; i < world.count; i++) {
+        if (world.servers[i].following == server) { /* it finds another replication id */
+            server_follow(&world.servers[i], server);
+        }
+    }
     return lost;
 }
 
@@ -275,20 +294,6 @@ size_t server_promote(struct redis_server *server) {
     keep_from_now(server);
     replid_draw(server);
     return behind;
-}
-
-/* Both logs begin anew, so that they tell how far the one is behind the other. */
-void server_follow(struct redis_server *server, struct redis_server *master) {
-    assert(server != master && master->master);
-    server->master = false;
-    server->following = master;
-    server->link++;
-    server->up = true;
-    server->data = redis_data_copy(master->data);
-    server->library = master->library;
-    memcpy(server->replid, master->replid, sizeof(server->replid));
-    keep_from_now(server);
-    keep_from_now(master);
 }
 
 void server_new_replid(struct redis_server *server) {
