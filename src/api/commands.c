@@ -239,6 +239,11 @@ static void answer_holding(struct errand *errand) {
         problem_reply(errand->call, PROBLEM_COUPON_NOT_FOUND, "There is no coupon of this id.");
         return;
     }
+    if (command->status == STATUS_FULL) {
+        problem_reply(errand->call, PROBLEM_OVERLOADED,
+                      "As many archived coupons are searched as may be at a time.");
+        return;
+    }
     if (command->status != STATUS_OK && !none) {
         problem_reply_status(errand->call, command->status);
         return;

@@ -144,6 +144,8 @@ static void tell_queue(struct buffer *text, const struct queue_figures *queue) {
            "Partitions that admit claims, of 64; one opens with its first claim.");
     figure(text, "coupon_redis_admitted_total", "counter", queue->admitted,
            "Claims that this node had admitted.");
+    figure(text, "coupon_redis_questions", "gauge", queue->questions,
+           "Claims that the SQL server is being asked about.");
     figure(text, "coupon_redis_asked_again_total", "counter", queue->asked_again,
            "Claims that had to be admitted anew, as after a rebuild.");
     figure(text, "coupon_redis_late_total", "counter", queue->late,

@@ -23,8 +23,7 @@ struct export_rows {
 /* Makes the file and begins it. Called once the source is known to be there, so that a
  * mistake leaves no file. STATUS_EXISTS: there is one of this name; STATUS_IO. */
 int MUST_CHECK export_rows_begin(struct export_rows *rows);
-/* One issue more. STATUS_IO, STATUS_NO_MEMORY, STATUS_STOPPED after a signal. Tells the log after
- * every million. */
+/* One issue more. STATUS_IO, STATUS_NO_MEMORY. Tells the log after every million. */
 int MUST_CHECK export_rows_add(struct export_rows *rows, const struct issue_row *issue);
 /* Writes what is left and closes. `status` is how the reading ended: after a failure the
  * file, which would be half a record, is removed. Returns `status`, or what went wrong now. */

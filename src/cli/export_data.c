@@ -1,6 +1,7 @@
 /* An export's issues from the data folder of a server that is stopped. Reads only. See
  * export.h. */
 #include "cli/export.h"
+#include "cli/interrupt.h"
 
 struct reading {
     struct export_rows *rows;
@@ -9,6 +10,9 @@ struct reading {
 
 static int on_issue(void *context, const struct issue_row *issue) {
     struct reading *reading = context;
+    if (interrupt_came()) {
+        return complain(reading->rows->complaint, STATUS_STOPPED, "ended by a signal");
+    }
     if (reading->coupon_id && issue->reference.coupon_id != reading->coupon_id) {
         return STATUS_OK;
     }

@@ -1,7 +1,6 @@
 /* The lines of an export: CSV (RFC 4180) or NDJSON, on stdout or into a new file. Not for:
  * where the issues come from. See export.h. */
 #include "cli/export.h"
-#include "cli/interrupt.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -78,9 +77,6 @@ static void line(struct buffer *lines, const struct format *format, const struct
 
 int export_rows_add(struct export_rows *rows, const struct issue_row *issue) {
     assert(rows->output);
-    if (interrupt_came()) {
-        return complain(rows->complaint, STATUS_STOPPED, "ended by a signal");
-    }
     line(&rows->lines, rows->ndjson ? &ndjson : &csv, issue);
     rows->count++;
     if (rows->count % PROGRESS_EVERY == 0 && rows->total) {

@@ -1,6 +1,7 @@
 /* GET by libcurl: one handle, so one connection kept as long as the server keeps it. See
  * fetch.h. */
 #include "cli/fetch.h"
+#include "cli/interrupt.h"
 
 #include <curl/curl.h>
 #include <sodium.h>
@@ -57,6 +58,9 @@ static int no_answer(struct fetch *fetch, CURLcode code, struct complaint *compl
     if (fetch->body.failed || code == CURLE_OUT_OF_MEMORY) {
         return complain(complaint, STATUS_NO_MEMORY, "not enough memory for the server's answer");
     }
+    if (code == CURLE_ABORTED_BY_CALLBACK) {
+        return complain(complaint, STATUS_STOPPED, "ended by a signal");
+    }
     if (code == CURLE_WRITE_ERROR) {
         return complain(complaint, STATUS_IO, "%s answers with more than a coupon server would",
                         fetch->base);
@@ -65,8 +69,18 @@ static int no_answer(struct fetch *fetch, CURLcode code, struct complaint *compl
                     fetch->why[0] ? fetch->why : curl_easy_strerror(code), advice(code));
 }
 
+/* Not 0 ends the transfer. Asked about once a second, and as bytes come. */
+static int on_transfer(void *context, curl_off_t down_size, curl_off_t down, curl_off_t up_size,
+                       curl_off_t up) {
+    (void)context, (void)down_size, (void)down, (void)up_size, (void)up;
+    return interrupt_came();
+}
+
 static int get_once(struct fetch *fetch, const char *url, long *ret_status,
                     struct complaint *complaint) {
+    if (interrupt_came()) {
+        return complain(complaint, STATUS_STOPPED, "ended by a signal");
+    }
     buffer_clear(&fetch->body);
     fetch->why[0] = '\0';
     CURLcode code = curl_easy_setopt(fetch->curl, CURLOPT_URL, url); /* copied */
@@ -89,7 +103,7 @@ static void wait_before_next(struct fetch *fetch) {
     struct timespec left = {.tv_sec = asked_s < WAIT_MAX_S ? (time_t)asked_s : WAIT_MAX_S};
     log_event(LOG_INFO, "waiting-for-server", LOG_NUMBER("status", 503),
               LOG_NUMBER("seconds", left.tv_sec));
-    while (nanosleep(&left, &left)) {
+    while (!interrupt_came() && nanosleep(&left, &left)) {
     }
 }
 
@@ -169,6 +183,8 @@ static int configure(struct fetch *fetch, const char *ca_file) {
         curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, fetch->why),
         curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body),
         curl_easy_setopt(curl, CURLOPT_WRITEDATA, fetch),
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_transfer),
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L),
         ca_file ? curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file) : CURLE_OK,
     };
     for (size_t i = 0; i < COUNT_OF(codes); i++) {

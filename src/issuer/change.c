@@ -164,7 +164,8 @@ int creation_perform(struct ledger *ledger, struct command *command, struct comp
         command->coupon = asked;
         status = creation_find(ledger, command);
         if (status != STATUS_NOT_FOUND) {
-            return status == STATUS_OK ? ledger_barrier(ledger, complaint) : status;
+            return status == STATUS_OK ? ledger_barrier(ledger, ledger_session(ledger), complaint)
+                                       : status;
         }
         status = ledger_now_us(ledger, &now_us);
         if (status == STATUS_OK) {

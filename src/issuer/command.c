@@ -131,6 +131,10 @@ static int search_archived(struct core *core, struct command *command) {
     return STATUS_BUSY;
 }
 
+/* Each is a read of up to a whole coupon's record, for anybody who asks; and waiting searches are
+ * waiting reads, of which there are as many as may be. */
+enum { SEARCHES_MAX = 8 };
+
 static int read_holding(struct core *core, struct command *command) {
     uint64_t coupon_id = command->reference.coupon_id;
     if (engine_coupon_known(core->engine, coupon_id)) {
@@ -141,14 +145,20 @@ static int read_holding(struct core *core, struct command *command) {
                               &command->issue.reference.rank, &command->issue.issued_at_us);
     }
     if (!command->known) {
+        if (core->searches == SEARCHES_MAX) {
+            return STATUS_FULL;
+        }
         int status = ledger_coupon_read(core->ledger, coupon_id, &command->coupon);
         if (status) {
             return status;
         }
         command->known = true;
         command->reference.rank = 0;
+        core->searches++;
     }
-    return search_archived(core, command);
+    int status = search_archived(core, command);
+    core->searches -= status != STATUS_BUSY;
+    return status;
 }
 
 /* A coupon that has no issues is told from one that does not exist. */

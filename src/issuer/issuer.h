@@ -208,9 +208,10 @@ struct issuer_figures {
         uint64_t gates_open; /* of PARTITION_COUNT */
         uint64_t admitted;   /* claims, by this node, as are the next … */
         uint64_t asked_again;
-        uint64_t late;    /* answered with their place, at their deadline */
-        uint64_t rebuilt; /* gates opened anew */
-        uint64_t rejects; /* in the ledger */
+        uint64_t questions; /* claims that the ledger is being asked about */
+        uint64_t late;      /* answered with their place, at their deadline */
+        uint64_t rebuilt;   /* gates opened anew */
+        uint64_t rejects;   /* in the ledger */
     } queue;
 };
 struct issuer_figures issuer_figures(const struct issuer *issuer);

@@ -54,7 +54,8 @@ static bool fits_a_step(const struct job *job) {
 
 static bool is_of_operators(const struct job *command) {
     return command->kind == JOB_COUPON_CREATE || command->kind == JOB_COUPON_CHANGE ||
-           command->kind == JOB_COUPONS_READ;
+           command->kind == JOB_COUPONS_READ || command->kind == JOB_ISSUES_READ ||
+           command->kind == JOB_AUDITS_READ;
 }
 
 static int push_command(struct queue *queue, struct job *command, size_t count_max) {

@@ -6,6 +6,11 @@
 
 /* ---- commands ---- */
 
+/* Behind the first of several reads: the barrier is for all of them. */
+static void note_session(struct reader *reader) {
+    reader->session = reader->session ? reader->session : ledger_session(reader->ledger);
+}
+
 /* A coupon that has no issues is told from one that does not exist. */
 static int read_issues(struct reader *reader, struct command *command) {
     int status = ledger_issues_read(reader->ledger, command->reference, command->limit,
@@ -52,6 +57,7 @@ static int read_user_issues(struct reader *reader, struct command *command) {
     do {
         int status = ledger_holdings_read(reader->ledger, command->user_id, after_id,
                                           LEDGER_SLICE_MAX, reader->slice, &count);
+        note_session(reader);
         if (status == STATUS_OK) {
             status = add_holdings(command, reader->slice, count);
         }
@@ -77,6 +83,7 @@ static int read_claim(struct reader *reader, struct command *command) {
     struct ledger_cursor cursors[PARTITION_COUNT];
     uint64_t coupon_id = command->reference.coupon_id;
     int status = ledger_cursors_read(reader->ledger, cursors);
+    note_session(reader);
     if (status == STATUS_OK) {
         command->standing = CLAIM_ISSUED;
         status = ledger_holding_read(reader->ledger, coupon_id, command->user_id, &command->issue);
@@ -140,9 +147,11 @@ static int perform(struct reader *reader, struct command *command) {
 }
 
 static void answer(struct reader *reader, struct command *command) {
+    reader->session = 0;
     command->status = perform(reader, command);
+    note_session(reader);
     if (command->status == STATUS_OK && tells_users(command) &&
-        ledger_barrier(reader->ledger, NULL)) {
+        ledger_barrier(reader->ledger, reader->session, NULL)) {
         command->status = STATUS_IO;
     }
     command->job.done(&command->job);

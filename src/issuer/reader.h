@@ -10,6 +10,7 @@
 
 struct reader {
     struct ledger *ledger;
+    uint64_t session; /* of the ledger, at the present command's first read; 0: none yet */
     struct queue queue;
     struct board *board;        /* as of the last refresh; the reader's to change */
     struct issue_record *slice; /* LEDGER_SLICE_MAX */

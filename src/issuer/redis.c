@@ -78,6 +78,12 @@ void errand_push(struct errand_list *list, struct keeper_errand *errand) {
     list->last = errand;
 }
 
+void errand_push_first(struct errand_list *list, struct keeper_errand *errand) {
+    errand->next = list->first;
+    list->first = errand;
+    list->last = list->last ? list->last : errand;
+}
+
 struct keeper_errand *errand_pop(struct errand_list *list) {
     struct keeper_errand *errand = list->first;
     if (errand) {
@@ -157,6 +163,7 @@ static struct issuer_figures redis_figures(const struct issuer *base) {
                 .gates_open = atomic_load(&issuer->gates_open),
                 .admitted = counter_read(&issuer->figures.admitted),
                 .asked_again = counter_read(&issuer->figures.asked_again),
+                .questions = atomic_load(&issuer->door.question_count),
                 .late = counter_read(&issuer->figures.late),
                 .rebuilt = atomic_load(&issuer->rebuilt),
                 .rejects = atomic_load(&issuer->rejects),

@@ -46,7 +46,12 @@ static int look(struct answers *answers, size_t count,
         };
     }
     int status = ledger_cursors_read(answers->ledger, cursors);
-    return status ? status : ledger_look(answers->ledger, answers->claims, count, NULL);
+    uint64_t session = ledger_session(answers->ledger);
+    if (status == STATUS_OK) {
+        status = ledger_look(answers->ledger, answers->claims, count, NULL);
+    }
+    /* else a crash may have taken back what the cursors say, and the look cannot tell */
+    return status || ledger_session(answers->ledger) == session ? status : STATUS_IO;
 }
 
 static void answer(struct redis_issuer *issuer, size_t count) {

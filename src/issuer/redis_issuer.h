@@ -119,6 +119,7 @@ struct errand_list {
 };
 
 void errand_push(struct errand_list *list, struct keeper_errand *errand);
+void errand_push_first(struct errand_list *list, struct keeper_errand *errand);
 struct keeper_errand *errand_pop(struct errand_list *list);
 
 /* ---- the parts ---- */

@@ -163,9 +163,13 @@ static void wait(struct keeper *keeper) {
 }
 
 /* Errands, for which claims wait, and commands by turns: claims of coupons that nobody knows, an
- * errand each, do not keep an operator from pausing one. False: closed, and nothing is left. */
+ * errand each, do not keep an operator from pausing one. Closed, the door has ended, and nobody
+ * waits for errands. False: closed, and nothing is left. */
 static bool take(struct keeper *keeper, struct keeper_errand **ret_errand, struct job **ret_job) {
     pthread_mutex_lock(&keeper->lock);
+    while (keeper->closed && keeper->errands.first) {
+        free(errand_pop(&keeper->errands));
+    }
     bool command = keeper->commands.first && (keeper->command_is_next || !keeper->errands.first);
     *ret_job = command ? job_list_pop(&keeper->commands) : NULL;
     *ret_errand = command ? NULL : errand_pop(&keeper->errands);
@@ -206,7 +210,8 @@ static void *keep(void *context) {
 void keeper_errand(struct redis_issuer *issuer, struct keeper_errand *errand) {
     struct keeper *keeper = &issuer->keeper;
     pthread_mutex_lock(&keeper->lock);
-    errand_push(&keeper->errands, errand);
+    /* a gate is every claim's of its partition, a coupon perhaps nobody's */
+    (errand->kind == ERRAND_OPEN ? errand_push_first : errand_push)(&keeper->errands, errand);
     uv_async_send(&keeper->wake);
     pthread_mutex_unlock(&keeper->lock);
 }

@@ -27,6 +27,7 @@ struct core {
     enum issuer_state state;
     struct complaint why; /* of the last failure */
     atomic_bool hurry;    /* any thread's: see issuer_hurry */
+    unsigned searches;    /* of archived coupons, under way */
     uint64_t step;
     size_t row_count; /* the grants of this step … */
     struct issue_row rows[CLAIM_BATCH_MAX];

@@ -542,20 +542,35 @@ int postgres_coupon_change(struct ledger *base, const struct coupon_record *coup
 
 /* ---- housekeeping ---- */
 
-static int probe_write(struct postgres_ledger *ledger, void *context, struct complaint *complaint) {
+static int probe_once(struct postgres_ledger *ledger, struct complaint *complaint) {
     uint64_t changed = 0;
-    (void)context;
-    int status = postgres_run_change(ledger, PG_PROBE_UPDATE, NULL, &changed);
+    ledger->lost = ledger->replay = false;
+    int status = postgres_connect(ledger, complaint);
+    if (status < 0) {
+        ledger->lost = ledger->replay = false;
+        return status;
+    }
+    status = postgres_run_change(ledger, PG_PROBE_UPDATE, NULL, &changed);
     if (status < 0) {
         return postgres_fail(ledger, status, "write to", complaint);
+    }
+    if (ledger->warned) { /* as in postgres_transaction.c: no standby may have it */
+        return complain(complaint, STATUS_IO, "a write to %s may be lost: %s", ledger->name,
+                        ledger->why);
     }
     return changed == 1
                ? STATUS_OK
                : complain(complaint, STATUS_DAMAGED, "the probe row of %s is gone", ledger->name);
 }
 
+/* One statement that commits itself: all programs write this row, and none may have it locked while
+ * it is asleep. Whether one without an answer was done does not matter. */
 int postgres_probe(struct ledger *base, struct complaint *complaint) {
-    return postgres_transact(postgres_of(base), probe_write, NULL, complaint);
+    struct postgres_ledger *ledger = postgres_of(base);
+    assert(!ledger->options.existing_only);
+    int status = probe_once(ledger, complaint);
+    bool again = status == STATUS_IO && ((ledger->lost && !ledger->late) || ledger->replay);
+    return again ? probe_once(ledger, complaint) : status;
 }
 
 int postgres_tend(struct ledger *ledger, bool idle, struct complaint *complaint) {

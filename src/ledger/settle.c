@@ -467,7 +467,8 @@ int ledger_settle(struct ledger *ledger, struct settlement *settlement,
         status = ledger->shared->transact(ledger, settle_change, &settle, complaint);
     }
     if (status == STATUS_OK && settle.row_count == 0 && !settlement->cursor) {
-        status = ledger_barrier(ledger, complaint); /* its COMMIT wrote nothing */
+        /* its COMMIT wrote nothing */
+        status = ledger_barrier(ledger, ledger->sessions, complaint);
     }
     settle_done(&settle);
     return status;
@@ -493,18 +494,21 @@ int ledger_look(struct ledger *ledger, struct settle_claim *claims, size_t count
     int status = ledger->shared->observe(ledger, look_around, &settle, complaint);
     settle_done(&settle);
     if (status == STATUS_OK && !all_wait(claims, count)) {
-        status = ledger_barrier(ledger, complaint);
+        status = ledger_barrier(ledger, ledger->sessions, complaint);
     }
     return status;
 }
 
-int ledger_barrier(struct ledger *ledger, struct complaint *complaint) {
+uint64_t ledger_session(const struct ledger *ledger) {
+    return ledger->sessions;
+}
+
+int ledger_barrier(struct ledger *ledger, uint64_t session, struct complaint *complaint) {
     assert(ledger->shared);
     if (!ledger->shows_unsynced) {
         return STATUS_OK;
     }
-    uint64_t session = ledger->sessions;
-    int status = ledger_probe(ledger, complaint);
+    int status = ledger->sessions == session ? ledger_probe(ledger, complaint) : STATUS_OK;
     return status == STATUS_OK && ledger->sessions != session
                ? complain(complaint, STATUS_IO,
                           "the session that had read was lost before what it read was durable")

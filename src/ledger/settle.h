@@ -80,7 +80,10 @@ int MUST_CHECK ledger_settle(struct ledger *ledger, struct settlement *settlemen
 int MUST_CHECK ledger_look(struct ledger *ledger, struct settle_claim *claims, size_t count,
                            struct complaint *complaint);
 
-/* What was read by the calls before is durable once this returns STATUS_OK; only then may anybody
+/* Which session the last read was of. 0: of none yet, or the ledger has none. */
+uint64_t ledger_session(const struct ledger *ledger);
+
+/* What was read on this session is durable once this returns STATUS_OK; only then may anybody
  * be told of it, or anything be thrown away for it. Wanted where this program did not write it
  * itself:
  *
@@ -89,10 +92,10 @@ int MUST_CHECK ledger_look(struct ledger *ledger, struct settle_claim *claims, s
  * when somebody ends the session that waits for a standby. A crash, or a fail-over, may then take
  * back what was read. Logs are sequential: when a write of our own is durable, so is all before.
  *
- * ledger_settle and ledger_look do this themselves. Of a ledger that only reads it asks nothing.
- * STATUS_IO, also when the session is not the one that has read any more; STATUS_AMBIGUOUS: it may
- * be durable or not. */
-int MUST_CHECK ledger_barrier(struct ledger *ledger, struct complaint *complaint);
+ * `session` is that of the first of the reads. ledger_settle and ledger_look do this themselves. Of
+ * a ledger that only reads it asks nothing. STATUS_IO, also when the session is another one by now:
+ * what the former has read may have been taken back. */
+int MUST_CHECK ledger_barrier(struct ledger *ledger, uint64_t session, struct complaint *complaint);
 
 /* Whether the store can do any of this. */
 bool ledger_is_shared(const struct ledger *ledger);

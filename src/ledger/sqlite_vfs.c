@@ -31,6 +31,7 @@
  * damaged, and an operator told to put a backup back, for a cable that was loose. */
 #include "ledger/sqlite_ledger.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 /* What SQLite's unix VFS writes at once at most (os_unix.c, seekAndWriteFd): more than 30
@@ -56,6 +57,18 @@ static sqlite3_vfs *real_vfs_of(const sqlite3_vfs *vfs) {
 
 /* ---- a file ---- */
 
+/* For an exhausted quota SQLite has the code of a disk that fails. It is one that is full: nothing
+ * but a short write has happened. */
+static int real_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 at) {
+    sqlite3_file *real = real_of(file);
+    int error = 0;
+    int result = real->pMethods->xWrite(real, bytes, size, at);
+    bool quota = result == SQLITE_IOERR_WRITE &&
+                 real->pMethods->xFileControl(real, SQLITE_FCNTL_LAST_ERRNO, &error) == SQLITE_OK &&
+                 error == EDQUOT;
+    return quota ? SQLITE_FULL : result;
+}
+
 /* After a write that ended short. Behind its end lies what was in the WAL before, and where the
  * commit frame lacks only bytes that are the same there (the end of a page seldom changes), it is
  * whole all the same: recovery would take what was told as "nothing was written". So nothing is
@@ -76,14 +89,14 @@ static int write_joined(sqlite3_file *file) {
     if (size == 0) {
         return SQLITE_OK;
     }
-    int result = real_of(file)->pMethods->xWrite(real_of(file), wal->joined, (int)size, wal->at);
+    int result = real_write(file, wal->joined, (int)size, wal->at);
     return result == SQLITE_FULL ? cut_short_write(file, wal->at) : result;
 }
 
 static int file_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 at) {
     struct vfs_file *wal = (struct vfs_file *)file;
     if (!wal->joined) {
-        return real_of(file)->pMethods->xWrite(real_of(file), bytes, size, at);
+        return real_write(file, bytes, size, at);
     }
     bool continues = at == wal->at + (sqlite3_int64)wal->size;
     assert(size > 0 && (size_t)size <= JOINED_SIZE); /* the largest page has 64 KiB */

@@ -165,8 +165,10 @@ static int epoch_begin(struct reopening *reopening, struct ledger_cursor *cursor
                            ret_epoch, reopening->complaint);
     }
     FAILPOINT("rebuild-opened");
-    if (status == STATUS_OK && former > 0) {
-        queue_remove(link, cursor->partition, former);
+    /* A change begins an epoch in the ledger itself, and so does who ends here before the gate is
+     * open: the queue before is the one that was admitted to. */
+    for (uint64_t epoch = former; status == STATUS_OK && epoch > 0 && epoch + 2 > former; epoch--) {
+        queue_remove(link, cursor->partition, epoch);
     }
     return status;
 }
@@ -262,6 +264,7 @@ int partition_load(struct partition_link *link, uint64_t coupon_id, uint64_t epo
     }
     int64_t latest_us = 0;
     int status = ledger_coupon_read(link->ledger, coupon_id, coupon);
+    uint64_t session = ledger_session(link->ledger);
     if (status == STATUS_OK && coupon->archived_us) {
         status = STATUS_NOT_FOUND;
     }
@@ -269,8 +272,8 @@ int partition_load(struct partition_link *link, uint64_t coupon_id, uint64_t epo
         status = latest_of(link, coupon, &latest_us);
     }
     if (status == STATUS_OK) {
-        status =
-            ledger_barrier(link->ledger, complaint); /* Redis may call it sold out from now on */
+        /* Redis may call it sold out from now on */
+        status = ledger_barrier(link->ledger, session, complaint);
     }
     if (status) {
         complain(complaint, status, "coupon %llu cannot be read from the ledger (%s)",

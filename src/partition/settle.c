@@ -323,6 +323,7 @@ int partition_catch_up(struct partition_link *link, unsigned partition,
         struct slice_of_queue slice = {.link = link, .progress = &progress, .complaint = complaint};
         struct ledger_cursor cursor;
         int status = link_cursor_anew(link, partition, &cursor, complaint);
+        uint64_t session = ledger_session(link->ledger);
         if (status == STATUS_OK) {
             status = partition_status_read(link, partition, cursor.epoch, &present, complaint);
         }
@@ -343,7 +344,7 @@ int partition_catch_up(struct partition_link *link, unsigned partition,
                             "partition %u: settled entries left the queue before Redis was told",
                             partition);
         }
-        status = ledger_barrier(link->ledger, complaint); /* Redis forgets what it is told of */
+        status = ledger_barrier(link->ledger, session, complaint); /* Redis forgets what is told */
         if (status) {
             return status;
         }

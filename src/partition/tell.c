@@ -46,8 +46,10 @@ static size_t run_of(const struct settle_claim *const *claims, size_t count) {
     return size;
 }
 
-/* Settled without our being there, the ranks are not among the claims: the ledger counts. */
-static int issued_ask(struct partition_link *link, uint64_t coupon_id, struct report *report) {
+/* Settled without our being there, the ranks are not among the claims: the ledger counts. Others
+ * may have issued more since the cursor was read, and Redis may call it sold out by that. */
+static int issued_ask(struct partition_link *link, uint64_t coupon_id, struct report *report,
+                      struct complaint *complaint) {
     struct coupon_record *coupon;
     if (report->issued > 0) {
         return STATUS_OK;
@@ -56,15 +58,16 @@ static int issued_ask(struct partition_link *link, uint64_t coupon_id, struct re
     int status = coupon ? ledger_coupon_read(link->ledger, coupon_id, coupon) : STATUS_NO_MEMORY;
     if (status == STATUS_OK) {
         report->issued = coupon->issued_quantity;
+        status = ledger_barrier(link->ledger, ledger_session(link->ledger), complaint);
     }
     free(coupon);
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
 static int report_words(struct partition_link *link, const struct settle_claim *const *claims,
-                        size_t count, struct words *arguments) {
+                        size_t count, struct words *arguments, struct complaint *complaint) {
     struct report report = report_of(claims, count);
-    int status = issued_ask(link, claims[0]->coupon_id, &report);
+    int status = issued_ask(link, claims[0]->coupon_id, &report, complaint);
     if (status) {
         return status;
     }
@@ -100,7 +103,7 @@ static size_t order(const struct settle_claim *claims, size_t count,
 
 static int gather(struct partition_link *link, const struct ledger_cursor *last,
                   const struct settle_claim *const *claims, size_t count, struct words *keys,
-                  struct words *arguments) {
+                  struct words *arguments, struct complaint *complaint) {
     size_t coupons = 0;
     for (size_t at = 0; at < count; at += run_of(claims + at, count - at)) {
         coupons++;
@@ -112,7 +115,7 @@ static int gather(struct partition_link *link, const struct ledger_cursor *last,
         struct partition_key holders = partition_key_holders(claims[at]->coupon_id, last->epoch);
         words_key(keys, &meta);
         words_key(keys, &holders);
-        int status = report_words(link, claims + at, size, arguments);
+        int status = report_words(link, claims + at, size, arguments, complaint);
         if (status) {
             return status;
         }
@@ -148,7 +151,8 @@ int tell_settled(struct partition_link *link, const struct ledger_cursor *last, 
     words_number(&arguments, (int64_t)last->epoch);
     words_number(&arguments, (int64_t)first_n);
     words_number(&arguments, (int64_t)last->n);
-    int status = gather(link, last, ordered, order(claims, count, ordered), &words, &arguments);
+    int status =
+        gather(link, last, ordered, order(claims, count, ordered), &words, &arguments, complaint);
     size_t key_count = words.count;
     append(&words, &arguments);
     if (status == STATUS_OK) {

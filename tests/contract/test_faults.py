@@ -97,12 +97,20 @@ def test_a_commit_whose_answer_is_lost_is_ambiguous_and_the_record_tells(proxy, 
 def test_every_kind_of_write_tells_of_a_lost_commit(proxy, behind_proxy):
     driver = behind_proxy()
     begin(driver)
-    for words in (("create", 5), ("change", COUPON, 2, 500), ("probe",)):
+    for words in (("create", 5), ("change", COUPON, 2, 500)):
         proxy.cut_after(b"COMMIT")
         assert driver(*words)[0] == "ambiguous"
         assert driver.again("read", COUPON) == ("ok", "10")
     assert driver("audits") == ("ok", "3")
     assert driver("change", COUPON, 2, 600)[0] == "conflict"
+
+
+def test_a_probe_commits_by_itself(proxy, behind_proxy):
+    """All programs write its row: one that sleeps behind its UPDATE must not have it locked."""
+    driver = behind_proxy()
+    proxy.cut_before(b"COMMIT")
+    assert driver("probe") == ("ok", "0")
+    assert not proxy.happened.is_set()
 
 
 def test_a_commit_without_an_answer_ends_at_the_deadline(proxy, behind_proxy):

@@ -231,13 +231,32 @@ static void redis_is_told_what_is_durable_and_no_sooner(void **state) {
     assert_true(partition_load(place.other, place.scene.coupon_id, place.epoch, &complaint) < 0);
     run_sql(state, "ALTER TABLE away RENAME TO probes; UPDATE probes SET count = 0");
     assert_int_equal(partition_catch_up(place.other, place.scene.partition, &complaint), STATUS_OK);
-    assert_sql(state, "SELECT count FROM probes", "1");
+    assert_sql(state, "SELECT count FROM probes", "2"); /* the cursor, and how many are issued */
     expect_told(&place);
     assert_int_equal(partition_load(place.other, place.scene.coupon_id, place.epoch, &complaint),
                      STATUS_OK);
-    assert_sql(state, "SELECT count FROM probes", "2");
+    assert_sql(state, "SELECT count FROM probes", "3");
     assert_int_equal(partition_catch_up(place.other, place.scene.partition, &complaint), STATUS_OK);
-    assert_sql(state, "SELECT count FROM probes", "2"); /* nothing was to be told */
+    assert_sql(state, "SELECT count FROM probes", "3"); /* nothing was to be told */
+    place_end(&place);
+}
+
+static void no_more_barriers(void *state) {
+    run_sql(state, "ALTER TABLE probes RENAME TO away");
+}
+
+/* Behind the cursor's barrier others may settle more, and the count is read then. */
+static void how_many_are_issued_is_told_when_it_is_durable(void **state) {
+    struct place place;
+    place_begin(&place, state, 3);
+    settle_untold(&place);
+    partition_link_ledger(place.other)->shows_unsynced = true;
+    scripted_before("XRANGE", no_more_barriers, state);
+    assert_true(partition_catch_up(place.other, place.scene.partition, &complaint) < 0);
+    assert_int_equal(status_of(&place).settled_n, 0);
+    run_sql(state, "ALTER TABLE away RENAME TO probes");
+    assert_int_equal(partition_catch_up(place.other, place.scene.partition, &complaint), STATUS_OK);
+    expect_told(&place);
     place_end(&place);
 }
 
@@ -443,6 +462,7 @@ int main(void) {
         cmocka_unit_test(the_next_settlement_tells_what_was_not_told),
         cmocka_unit_test(what_waits_still_is_not_told_as_settled),
         cmocka_unit_test(redis_is_told_what_is_durable_and_no_sooner),
+        cmocka_unit_test(how_many_are_issued_is_told_when_it_is_durable),
         cmocka_unit_test(what_was_rejected_must_be_known_before_redis_is_told),
         cmocka_unit_test(settled_entries_that_are_gone_want_a_rebuild),
         cmocka_unit_test(a_rebuild_goes_on_where_entries_are_missing),

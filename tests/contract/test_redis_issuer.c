@@ -1,7 +1,6 @@
 /* What the redis issuer tells claimers when Redis answers late, not at all, or in another form than
  * coupon.lua does, and when the ledger is silent: never a refusal that is not true (I6), never two
  * issues (I2), and by itself ready again. */
-#include "issuer/redis_issuer.h"
 #include "redis_scene.h"
 #include "scripted.h"
 
@@ -400,18 +399,17 @@ static void the_ledger_is_asked_about_as_many_claims_as_may_wait(void **state) {
     options.answer_timeout_us = SHORT_MS * INT64_C(1000);
     scene_start_with(&scene, &options);
     assert_claimed(&scene, "first", VERDICT_ALREADY_ISSUED, 1);
-    const struct redis_issuer *issuer = (const struct redis_issuer *)scene.issuer;
-    wait_until(atomic_load(&issuer->door.question_count) == 0);
+    wait_until(issuer_figures(scene.issuer).queue.questions == 0);
     void *locked = partitions_locked(state);
     scripted("coupon_claim", SCRIPTED_SAYS, unsure, 1);
     crowd_begin(&scene, &crowd, "crowd", CROWD_MAX); /* all at once: it is alone */
-    wait_until(atomic_load(&issuer->door.question_count) == ROOM);
+    wait_until(issuer_figures(scene.issuer).queue.questions == ROOM);
     crowd_unsettled(&scene, &crowd);
     for (size_t i = 0; i < CROWD_MAX; i++) {
         assert_int_equal(crowd.claims[i].verdict, VERDICT_STORAGE_UNAVAILABLE);
     }
     session_end(locked);
-    wait_until(atomic_load(&issuer->door.question_count) == 0);
+    wait_until(issuer_figures(scene.issuer).queue.questions == 0);
     scene_stop_and_start(&scene, state, LONG_MS);
     assert_claimed(&scene, "crowd-0", VERDICT_ISSUED, 2);
     scene_end(&scene);

@@ -1,6 +1,5 @@
 /* What the redis issuer's keeper does: changes of coupons, gates that nobody has a claim for,
  * figures; and how much may wait for the door and for it. */
-#include "issuer/redis_issuer.h"
 #include "redis_scene.h"
 #include "scripted.h"
 
@@ -134,6 +133,7 @@ static void more_commands_than_may_wait_are_refused_at_once(void **state) {
 
 /* ---- claims of coupons that nobody knows ---- */
 
+enum { LOADING_MAX = 64 }; /* of a partition, at a time */
 enum { STRANGE_PARTITIONS = 8, STRANGERS = STRANGE_PARTITIONS * LOADING_MAX };
 
 /* Claims, each of another coupon that is not there. */
@@ -239,6 +239,95 @@ static void more_coupons_than_may_be_looked_up_are_refused_at_once(void **state)
     scene_end(&scene);
 }
 
+struct asleep {
+    struct scene *scene;
+    struct crowd crowd; /* of another coupon, whose partition's gate is open */
+    atomic_bool over;
+};
+
+static void nothing_done(struct job *job) {
+    (void)job;
+}
+
+/* In the keeper's thread, until it is told to stop and takes no commands any more. */
+static void sleep_until_stopped(void *context) {
+    static struct command asked[1000];
+    struct asleep *asleep = context;
+    size_t taken = 0;
+    crowd_begin(asleep->scene, &asleep->crowd, "late", 1);
+    wait_until(handed_is_done(&asleep->crowd.handed));
+    scripted("coupon_load", SCRIPTED_NOT_DONE, NULL, 1);
+    atomic_store(&asleep->over, true);
+    for (int status = STATUS_OK; status != STATUS_STOPPED; taken++) {
+        assert_true(taken < COUNT_OF(asked));
+        struct command *command = &asked[taken];
+        *command = (struct command){.job = {.kind = JOB_COUPON_CREATE, .done = nothing_done},
+                                    .coupon = coupon_example(COUPON_UNLIMITED)};
+        command->coupon.id = asleep->scene->coupon_id; /* it exists */
+        status = issuer_submit(asleep->scene->issuer, &command->job);
+        usleep(5000);
+    }
+}
+
+static void a_stop_does_nothing_that_nobody_waits_for(void **state) {
+    static struct asleep asleep;
+    static struct command pause;
+    static struct handed paused;
+    struct scene scene;
+    scene_warm(&scene, state, SHORT_MS);
+    uint64_t first = scene.coupon_id;
+    while (partition_of(scene.coupon_id) == partition_of(first)) {
+        scene.coupon_id = add_open_coupon(scene.ledger, COUPON_UNLIMITED);
+    }
+    scene.partition = partition_of(scene.coupon_id);
+    struct strangers *strangers = calloc(1, sizeof(*strangers));
+    strangers->claims[0] = (struct claim){.coupon_id = scene.coupon_id + 1000 * PARTITION_COUNT,
+                                          .user_id = slice_of("stranger")};
+    strangers->batch =
+        (struct claim_batch){.job = {.kind = JOB_CLAIMS}, .claims = strangers->claims, .count = 1};
+    handed_begin(&scene, &strangers->handed, &strangers->batch.job);
+    assert_unknown(strangers); /* and the gate is open */
+    free(strangers);
+    asleep.scene = &scene;
+    scripted_before("coupon_close", sleep_until_stopped, &asleep);
+    pause = (struct command){.job = {.kind = JOB_COUPON_CHANGE}, .patch_set = PATCH_PAUSED};
+    pause.coupon.id = first;
+    handed_begin(&scene, &paused, &pause.job);
+    wait_until(atomic_load(&asleep.over));
+    assert_int_equal(asleep.crowd.claims[0].verdict, VERDICT_STORAGE_UNAVAILABLE);
+    scene_stop(&scene);
+    assert_true(handed_is_done(&paused)); /* an operator waited for that */
+    assert_int_equal(scripted_left(), 1);
+    assert_false(scripted_end());
+    scene_start(&scene, state, LONG_MS);
+    assert_claimed(&scene, "late", VERDICT_ISSUED, 1);
+    scene_end(&scene);
+}
+
+static struct partition_status status_of(struct scene *scene, uint64_t queue_epoch) {
+    struct partition_status status;
+    assert_int_equal(
+        partition_status_read(scene->worker, scene->partition, queue_epoch, &status, &complaint),
+        STATUS_OK);
+    return status;
+}
+
+/* The change begins one epoch, and who opens the gate again another. */
+static void a_change_leaves_no_queue_behind(void **state) {
+    struct scene scene;
+    struct crowd crowd;
+    scene_warm(&scene, state, LONG_MS);
+    uint64_t epoch = status_of(&scene, 1).epoch;
+    crowd_begin(&scene, &crowd, "second", 1);
+    wait_until(status_of(&scene, epoch).queued == 1);
+    assert_int_equal(pause_coupon(&scene, true), STATUS_OK);
+    crowd_settled(&scene, &crowd);
+    assert_int_equal(crowd.claims[0].verdict, VERDICT_ISSUED);
+    assert_int_equal(status_of(&scene, epoch).epoch, epoch + 2);
+    assert_int_equal(status_of(&scene, epoch).queued, 0);
+    scene_end(&scene);
+}
+
 /* ---- figures, and gates that nobody has a claim for ---- */
 
 static size_t gates_known(struct scene *scene) {
@@ -336,6 +425,8 @@ int main(void) {
         cmocka_unit_test(more_commands_than_may_wait_are_refused_at_once),
         cmocka_unit_test(claims_of_unknown_coupons_keep_nobody_from_pausing_one),
         cmocka_unit_test(more_coupons_than_may_be_looked_up_are_refused_at_once),
+        cmocka_unit_test(a_stop_does_nothing_that_nobody_waits_for),
+        cmocka_unit_test(a_change_leaves_no_queue_behind),
         cmocka_unit_test(the_keeper_opens_lost_gates_by_itself),
         cmocka_unit_test(figures_stay_as_they_were_while_redis_does_not_tell),
         cmocka_unit_test(only_what_is_alone_may_be_more_than_may_wait),

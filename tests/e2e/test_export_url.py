@@ -295,6 +295,18 @@ def test_a_server_that_stays_busy_is_told(token, tmp_path):
     assert not output.exists(), "half a record is left"
 
 
+def test_a_signal_ends_the_waiting_for_a_server_that_is_busy(token):
+    with acting([(503, {"Retry-After": "30"}, {"code": "overloaded"})]) as (url, asked):
+        process = subprocess.Popen([BINARY, "export", "--url", url, "--token-file", str(token)],
+                                   stderr=subprocess.PIPE, text=True)
+        while "event=waiting-for-server" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        stderr = process.communicate(timeout=60)[1]  # five answers would take two minutes
+    assert process.returncode == 1 and "signal" in stderr
+    assert len(asked) == 1
+
+
 def test_a_failure_half_way_is_told_on_standard_output_too(token):
     answers = [(200, {}, coupons(1, 1)), (200, {}, issues(issue(1))), (500, {}, b"oops")]
     with acting(answers) as (url, _):

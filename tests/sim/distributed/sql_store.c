@@ -454,7 +454,8 @@ static int probe_write(void *context, struct complaint *complaint) {
 }
 
 static int probe(struct ledger *base, struct complaint *complaint) {
-    return transact(base, probe_write, base, complaint);
+    int status = transact(base, probe_write, base, complaint);
+    return status == STATUS_AMBIGUOUS ? STATUS_IO : status;
 }
 
 static int coupon_change(struct ledger *base, const struct coupon_record *coupon,

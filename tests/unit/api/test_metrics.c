@@ -146,6 +146,7 @@ static void a_queue_is_told_where_there_is_one(void **state) {
                                                   .gates_open = 3,
                                                   .admitted = 4,
                                                   .asked_again = 5,
+                                                  .questions = 6,
                                                   .late = 6,
                                                   .rebuilt = 7,
                                                   .rejects = 8};
@@ -155,6 +156,7 @@ static void a_queue_is_told_where_there_is_one(void **state) {
     assert_line(&exchange, "coupon_redis_gates_open 3");
     assert_line(&exchange, "coupon_redis_admitted_total 4");
     assert_line(&exchange, "coupon_redis_asked_again_total 5");
+    assert_line(&exchange, "coupon_redis_questions 6");
     assert_line(&exchange, "coupon_redis_late_total 6");
     assert_line(&exchange, "coupon_redis_rebuilds_total 7");
     assert_line(&exchange, "coupon_rejects 8");

@@ -11,6 +11,7 @@ struct busy_ledger {
     unsigned tries;
     uint32_t version;
     unsigned probes;
+    bool reconnects; /* in each of them */
 };
 
 static int now_us(struct ledger *ledger, int64_t *ret_now_us) {
@@ -60,7 +61,9 @@ static int creation_read(struct ledger *ledger, const struct creation_key *key,
 
 static int probe(struct ledger *ledger, struct complaint *complaint) {
     (void)complaint;
-    ((struct busy_ledger *)ledger)->probes++;
+    struct busy_ledger *busy = (struct busy_ledger *)ledger;
+    busy->probes++;
+    ledger->sessions += busy->reconnects;
     return STATUS_OK;
 }
 
@@ -137,6 +140,21 @@ static void a_creation_that_was_made_is_told_behind_a_barrier(void **state) {
     assert_int_equal(busy.probes, 1);
 }
 
+/* What the session before has read may have been taken back: no write of this one is a barrier. */
+static void a_barrier_is_of_the_session_that_has_read(void **state) {
+    (void)state;
+    struct busy_ledger busy = busy_ledger(0);
+    busy.ledger.sessions = 3;
+    assert_int_equal(ledger_session(&busy.ledger), 3);
+    assert_int_equal(ledger_barrier(&busy.ledger, 2, NULL), STATUS_IO);
+    assert_int_equal(busy.probes, 0);
+    assert_int_equal(ledger_barrier(&busy.ledger, 3, NULL), STATUS_OK);
+    assert_int_equal(busy.probes, 1);
+    busy.reconnects = true;
+    assert_int_equal(ledger_barrier(&busy.ledger, 3, NULL), STATUS_IO);
+    assert_int_equal(busy.probes, 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_gets_ahead_now_and_then_does_not_matter),
@@ -144,6 +162,7 @@ int main(void) {
         cmocka_unit_test(a_condition_that_another_made_untrue_is_one),
         cmocka_unit_test(a_key_that_is_taken_and_not_found_is_no_other_request),
         cmocka_unit_test(a_creation_that_was_made_is_told_behind_a_barrier),
+        cmocka_unit_test(a_barrier_is_of_the_session_that_has_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -546,6 +546,27 @@ static void a_long_search_is_given_up_in_a_hurry(void **state) {
     assert_int_equal(far.status, STATUS_STOPPED);
 }
 
+/* When one has ended, whatever it came to, another may be begun. */
+static void as_many_searches_as_may_be_are_under_way(void **state) {
+    struct world *world = *state;
+    struct command searches[8], one_more;
+    coupon_make(world, 1, COUPON_UNLIMITED);
+    issue_many(world, 1, 1500);
+    archive(world, 1);
+    for (size_t i = 0; i < COUNT_OF(searches); i++) {
+        searches[i] = holding_of(world, 1, i % 2 ? "u1500" : "nobody");
+        assert_false(core_command(world->core, 1, &searches[i]));
+    }
+    for (size_t i = 0; i < COUNT_OF(searches); i++) {
+        one_more = holding_of(world, 1, "u1500");
+        assert_int_equal(command_do(world, 1, &one_more), STATUS_FULL);
+        ledger_fails(world->ledger, OPERATION_ISSUES_READ, STATUS_IO, i == 7);
+        assert_true(core_command(world->core, 1, &searches[i]));
+        searches[i] = holding_of(world, 1, "u1500");
+        assert_false(core_command(world->core, 1, &searches[i]));
+    }
+}
+
 #define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
 
 int main(void) {
@@ -569,6 +590,7 @@ int main(void) {
         WITH_WORLD(an_issue_is_read_by_its_rank),
         WITH_WORLD(a_holding_is_read_from_memory),
         WITH_WORLD(a_long_search_is_given_up_in_a_hurry),
+        WITH_WORLD(as_many_searches_as_may_be_are_under_way),
         WITH_WORLD(an_archived_holding_is_found_slice_by_slice),
         WITH_WORLD(a_full_last_slice_takes_one_turn_more),
         WITH_WORLD(a_search_ends_when_the_record_cannot_be_read),

@@ -142,7 +142,8 @@ static void commands_have_a_bound_of_their_own(void **state) {
 
 static void a_crowd_that_reads_does_not_keep_operators_out(void **state) {
     (void)state;
-    static const enum job_kind kinds[] = {JOB_COUPON_CHANGE, JOB_COUPON_CREATE, JOB_COUPONS_READ};
+    static const enum job_kind kinds[] = {JOB_COUPON_CHANGE, JOB_COUPON_CREATE, JOB_COUPONS_READ,
+                                          JOB_ISSUES_READ, JOB_AUDITS_READ};
     static struct command reads[QUEUE_COMMANDS_MAX];
     struct command operators[COUNT_OF(kinds)];
     struct queue queue;

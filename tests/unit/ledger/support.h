@@ -43,6 +43,7 @@ struct faults {
     int countdown;               /* the n-th from now on; 0: none */
     bool stays;                  /* and every one after it */
     int result;                  /* with this code */
+    int last_errno;              /* what SQLite is told of it then; 0: it is not asked */
     bool half_done;              /* a failing write has written half of its bytes, else all */
     bool skip_sync;              /* leave real syncs out, for speed */
     bool no_powersafe_overwrite; /* as a VFS that does not promise it */

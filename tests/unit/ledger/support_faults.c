@@ -1,5 +1,6 @@
 #include "support.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -72,6 +73,10 @@ static int fault_check_lock(sqlite3_file *file, int *ret_reserved) {
     return real_of(file)->pMethods->xCheckReservedLock(real_of(file), ret_reserved);
 }
 static int fault_control(sqlite3_file *file, int operation, void *argument) {
+    if (operation == SQLITE_FCNTL_LAST_ERRNO && faults.last_errno) {
+        *(int *)argument = faults.last_errno;
+        return SQLITE_OK;
+    }
     return real_of(file)->pMethods->xFileControl(real_of(file), operation, argument);
 }
 static int fault_sector_size(sqlite3_file *file) {
@@ -128,7 +133,7 @@ void faults_arm(enum fault_call call, int countdown, int result, bool stays) {
     faults.result = result;
     faults.stays = stays;
     faults.failed = 0;
-    faults.half_done = result == SQLITE_FULL;
+    faults.half_done = result == SQLITE_FULL || faults.last_errno == EDQUOT;
 }
 
 void faults_clear(void) {

@@ -5,6 +5,7 @@
 
 #include "ledger/sqlite_ledger.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,9 +55,18 @@ static void a_full_disk_at_any_write_is_a_known_failure(void **state) {
     fail_every_way(FAULT_WRITE, SQLITE_FULL, STATUS_FULL);
 }
 
+static void an_exhausted_quota_is_a_full_disk(void **state) {
+    (void)state;
+    faults.last_errno = EDQUOT;
+    fail_every_way(FAULT_WRITE, SQLITE_IOERR_WRITE, STATUS_FULL);
+    faults_clear();
+}
+
 static void an_error_at_any_write_is_ambiguous(void **state) {
     (void)state;
+    faults.last_errno = EIO;
     fail_every_way(FAULT_WRITE, SQLITE_IOERR_WRITE, STATUS_AMBIGUOUS);
+    faults_clear();
 }
 
 static void an_error_at_any_sync_is_ambiguous(void **state) {
@@ -216,6 +226,8 @@ static void a_checkpoint_that_fails_is_tried_again(void **state) {
     (void)state;
     fail_checkpoint(FAULT_WRITE, SQLITE_FULL, STATUS_FULL);
     fail_checkpoint(FAULT_WRITE, SQLITE_IOERR_WRITE, STATUS_IO);
+    faults.last_errno = EDQUOT;
+    fail_checkpoint(FAULT_WRITE, SQLITE_IOERR_WRITE, STATUS_FULL);
 }
 
 static void a_checkpoint_that_failed_is_not_urgent_again_at_once(void **state) {
@@ -368,6 +380,7 @@ int main(void) {
     faults_register();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_disk_at_any_write_is_a_known_failure),
+        cmocka_unit_test(an_exhausted_quota_is_a_full_disk),
         cmocka_unit_test(an_error_at_any_write_is_ambiguous),
         cmocka_unit_test(an_error_at_any_sync_is_ambiguous),
         cmocka_unit_test(a_full_disk_is_ambiguous_where_commits_are_padded),
