@@ -544,7 +544,6 @@ int postgres_coupon_change(struct ledger *base, const struct coupon_record *coup
 
 static int probe_once(struct postgres_ledger *ledger, struct complaint *complaint) {
     uint64_t changed = 0;
-    ledger->lost = ledger->replay = false;
     int status = postgres_connect(ledger, complaint);
     if (status < 0) {
         ledger->lost = ledger->replay = false;

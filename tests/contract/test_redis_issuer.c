@@ -386,28 +386,37 @@ static void nobody_waits_for_a_silent_ledger_beyond_the_deadline(void **state) {
     scene_end(&scene);
 }
 
+/* Warm, and with room for so many questions. The next answers to a crowd send it to the ledger. */
+static void scene_unsure(struct scene *scene, void **state, size_t room,
+                         int64_t answer_timeout_ms) {
+    scene_warm(scene, state, LONG_MS);
+    scene_stop(scene);
+    struct issuer_redis_options options = scene_options(scene, state);
+    options.queue_max = room;
+    options.answer_timeout_us = answer_timeout_ms * 1000;
+    scene_start_with(scene, &options);
+    assert_claimed(scene, "first", VERDICT_ALREADY_ISSUED, 1);
+    wait_until(issuer_figures(scene->issuer).queue.questions == 0);
+    scripted("coupon_claim", SCRIPTED_SAYS, "*8|$2|ok|$1|0|$1|1|$1|0|$1|x|$1|x|$1|x|$1|x|", 1);
+}
+
+static void assert_crowd(const struct crowd *crowd, enum verdict verdict) {
+    for (size_t i = 0; i < CROWD_MAX; i++) {
+        assert_int_equal(crowd->claims[i].verdict, verdict);
+    }
+}
+
 /* Questions outlive the claims that wait for their answers, and may not grow for ever. */
 static void the_ledger_is_asked_about_as_many_claims_as_may_wait(void **state) {
     enum { ROOM = 2 };
-    static const char unsure[] = "*8|$2|ok|$1|0|$1|1|$1|0|$1|x|$1|x|$1|x|$1|x|";
     struct scene scene;
     struct crowd crowd;
-    scene_warm(&scene, state, LONG_MS);
-    scene_stop(&scene);
-    struct issuer_redis_options options = scene_options(&scene, state);
-    options.queue_max = ROOM;
-    options.answer_timeout_us = SHORT_MS * INT64_C(1000);
-    scene_start_with(&scene, &options);
-    assert_claimed(&scene, "first", VERDICT_ALREADY_ISSUED, 1);
-    wait_until(issuer_figures(scene.issuer).queue.questions == 0);
+    scene_unsure(&scene, state, ROOM, SHORT_MS);
     void *locked = partitions_locked(state);
-    scripted("coupon_claim", SCRIPTED_SAYS, unsure, 1);
     crowd_begin(&scene, &crowd, "crowd", CROWD_MAX); /* all at once: it is alone */
     wait_until(issuer_figures(scene.issuer).queue.questions == ROOM);
     crowd_unsettled(&scene, &crowd);
-    for (size_t i = 0; i < CROWD_MAX; i++) {
-        assert_int_equal(crowd.claims[i].verdict, VERDICT_STORAGE_UNAVAILABLE);
-    }
+    assert_crowd(&crowd, VERDICT_STORAGE_UNAVAILABLE);
     session_end(locked);
     wait_until(issuer_figures(scene.issuer).queue.questions == 0);
     scene_stop_and_start(&scene, state, LONG_MS);
@@ -417,23 +426,12 @@ static void the_ledger_is_asked_about_as_many_claims_as_may_wait(void **state) {
 
 /* Who finds no room for a question is asked about when there is some. */
 static void whoever_finds_no_room_for_a_question_is_asked_about_later(void **state) {
-    enum { ROOM = 1 };
-    static const char unsure[] = "*8|$2|ok|$1|0|$1|1|$1|0|$1|x|$1|x|$1|x|$1|x|";
     struct scene scene;
     struct crowd crowd;
-    scene_warm(&scene, state, LONG_MS);
-    scene_stop(&scene);
-    struct issuer_redis_options options = scene_options(&scene, state);
-    options.queue_max = ROOM;
-    options.answer_timeout_us = LONG_MS * INT64_C(1000);
-    scene_start_with(&scene, &options);
-    assert_claimed(&scene, "first", VERDICT_ALREADY_ISSUED, 1);
-    scripted("coupon_claim", SCRIPTED_SAYS, unsure, 1);
+    scene_unsure(&scene, state, 1, LONG_MS);
     crowd_begin(&scene, &crowd, "crowd", CROWD_MAX);
     crowd_settled(&scene, &crowd);
-    for (size_t i = 0; i < CROWD_MAX; i++) {
-        assert_int_equal(crowd.claims[i].verdict, VERDICT_ISSUED);
-    }
+    assert_crowd(&crowd, VERDICT_ISSUED);
     assert_true(scripted_end());
     scene_end(&scene);
 }

@@ -87,15 +87,8 @@ static struct standings *standings_of(const struct sql_coupon *coupon) {
 
 static struct standing *standing_add(const struct sql_coupon *coupon, int64_t from_us) {
     struct standings *standings = standings_of(coupon);
-    if (standings->count == standings->capacity) {
-        size_t capacity = standings->capacity ? 2 * standings->capacity : 64;
-        struct standing *list = world_alloc(capacity * sizeof(list[0]));
-        if (standings->count > 0) {
-            memcpy(list, standings->list, standings->count * sizeof(list[0]));
-        }
-        standings->list = list;
-        standings->capacity = capacity;
-    }
+    standings->list = sql_grown(standings->list, standings->count, 1, &standings->capacity,
+                                sizeof(standings->list[0]));
     struct standing *standing = &standings->list[standings->count++];
     *standing = (struct standing){from_us, from_us, (uint32_t)coupon->issue_count,
                                   coupon->revisions[coupon->revision_count - 1]};

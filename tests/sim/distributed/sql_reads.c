@@ -115,22 +115,12 @@ int sql_holding_read(struct ledger *base, uint64_t coupon_id, struct slice user_
     return STATUS_OK;
 }
 
-static bool is_behind(const struct reject_place *place, const struct reject_place *after) {
-    const uint64_t first[] = {place->partition, place->epoch, place->n, place->index};
-    const uint64_t second[] = {after->partition, after->epoch, after->n, after->index};
-    size_t i = 0;
-    while (i + 1 < COUNT_OF(first) && first[i] == second[i]) {
-        i++;
-    }
-    return first[i] > second[i];
-}
-
 int sql_rejects_read(struct ledger *base, const struct reject_place *after, size_t limit,
                      struct reject_record *ret_rejects, size_t *ret_count) {
     size_t count = 0;
     int status = read_begin(sql_ledger_of(base));
     for (size_t i = 0; status == STATUS_OK && i < sql_server()->shown.reject_count; i++) {
-        if (count < limit && is_behind(&sql_server()->shown.rejects[i].place, after)) {
+        if (count < limit && sql_place_order(&sql_server()->shown.rejects[i].place, after) > 0) {
             ret_rejects[count++] = sql_server()->shown.rejects[i];
         }
     }

@@ -141,7 +141,7 @@ static void commit_lost(struct commit *commit) {
 static void on_synced(void *context, uint64_t word) {
     struct commit *commit = context;
     (void)word;
-    if (commit->crashes != sql_server()->crashes || !sql_server()->up ||
+    if (commit->crashes != sql_server()->crashes ||
         trouble_strikes(TROUBLE_SQL_COMMIT_ANSWER_LOST)) {
         commit_lost(commit);
     } else {

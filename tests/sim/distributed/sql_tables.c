@@ -100,7 +100,7 @@ static void write_issues(struct sql_tables *tables, const struct sql_writes *wri
     }
 }
 
-static int place_order(const struct reject_place *a, const struct reject_place *b) {
+int sql_place_order(const struct reject_place *a, const struct reject_place *b) {
     const uint64_t first[] = {a->partition, a->epoch, a->n, a->index};
     const uint64_t second[] = {b->partition, b->epoch, b->n, b->index};
     for (size_t i = 0; i < COUNT_OF(first); i++) {
@@ -117,7 +117,7 @@ static void write_rejects(struct sql_tables *tables, const struct sql_writes *wr
                                     &tables->reject_capacity, sizeof(tables->rejects[0]));
         size_t at = tables->reject_count++;
         while (at > 0 &&
-               place_order(&tables->rejects[at - 1].place, &writes->rejects[i].place) > 0) {
+               sql_place_order(&tables->rejects[at - 1].place, &writes->rejects[i].place) > 0) {
             tables->rejects[at] = tables->rejects[at - 1];
             at--;
         }

@@ -62,6 +62,9 @@ struct sql_writes {
     bool probes;                        /* a row that nobody reads */
 };
 
+/* Below, at or above 0: a is before b, the same, behind it. */
+int sql_place_order(const struct reject_place *a, const struct reject_place *b);
+
 bool sql_writes_nothing(const struct sql_writes *writes);
 
 /* Of the world's memory: room for `more` of an array that grows. */
